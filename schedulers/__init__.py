@@ -1,0 +1,1 @@
+"""TorchX scheduler plug-ins, one file per backend."""

@@ -1,0 +1,1 @@
+"""Entry files: parse flags, call the runtime, map errors to exit codes."""

@@ -1,0 +1,1 @@
+"""TorchX components: the functions that `torchx run` calls."""

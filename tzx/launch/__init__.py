@@ -1,0 +1,1 @@
+"""What components call: roles, the torchrun line, resources, mounts. Never imports torch."""

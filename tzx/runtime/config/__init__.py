@@ -1,0 +1,1 @@
+"""Floor 2: parse, check and override configs. Never imports torch."""

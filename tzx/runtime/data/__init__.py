@@ -1,0 +1,1 @@
+"""Floor 4: readers, batches, the loader and writers."""

@@ -1,0 +1,1 @@
+"""Floor 5: feature groups on TorchRec tables."""

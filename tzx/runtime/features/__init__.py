@@ -1,0 +1,1 @@
+"""Floor 3: feature generation, Arrow in and arrays out. Never imports torch."""

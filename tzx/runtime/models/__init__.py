@@ -1,0 +1,1 @@
+"""Floor 6: models, one per file."""

@@ -1,0 +1,1 @@
+"""Floor 1: the config schema and its generated code."""

@@ -1,0 +1,1 @@
+"""Floor 7: bundle and predictor. Never imports torchrec."""

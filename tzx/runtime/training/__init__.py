@@ -1,0 +1,1 @@
+"""Floor 7: session, loop, optimizers, checkpoints, signals, logging."""
