@@ -1,0 +1,120 @@
+"""From MetricConfig and TrainMetricConfig to metrics."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.metrics.auc import AUC
+from tzx.runtime.metrics.base import Metric, SumMetric
+from tzx.runtime.metrics.decay import Decayed
+from tzx.runtime.metrics.grouped_auc import GroupedAUC
+from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError, TopKAccuracy
+from tzx.runtime.protos import metric_pb2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric is computed from: the task's number of classes and the names of its predictions."""
+
+    num_class: int
+    outputs: Sequence[str]
+
+    def binary(self, name: str) -> str:
+        """Name of the probability of the positive class."""
+        for output in ("probs1", "probs"):
+            if output in self.outputs and self.num_class <= 2:
+                return output
+        raise ConfigError(
+            f"metric {name} needs the probability of one of two classes: num_class 1 with binary_cross_entropy or "
+            f"num_class 2 with softmax_cross_entropy; given num_class {self.num_class} with outputs {self._given()}"
+        )
+
+    def need(self, output: str, name: str, remedy: str) -> None:
+        """Raise unless `output` is predicted."""
+        if output not in self.outputs:
+            raise ConfigError(f"metric {name} needs the prediction {output!r} ({remedy}); outputs are {self._given()}")
+
+    def _given(self) -> str:
+        return ", ".join(self.outputs) or "none"
+
+
+def _auc(config: metric_pb2.AUC, measured: Measured) -> SumMetric:
+    return AUC(config.thresholds, measured.binary("auc"))
+
+
+def _accuracy(config: metric_pb2.Accuracy, measured: Measured) -> SumMetric:
+    measured.need("probs", "accuracy", "from a cross entropy loss")
+    if measured.num_class == 1:
+        return BinaryAccuracy(config.threshold)
+    if not 1 <= config.top_k <= measured.num_class:
+        raise ConfigError(f"metric accuracy has top_k {config.top_k}; allowed: 1 to num_class {measured.num_class}")
+    return TopKAccuracy(config.top_k)
+
+
+def _mean_absolute_error(config: metric_pb2.MeanAbsoluteError, measured: Measured) -> SumMetric:
+    measured.need("y", "mean_absolute_error", "from l2_loss")
+    return MeanAbsoluteError()
+
+
+def _mean_squared_error(config: metric_pb2.MeanSquaredError, measured: Measured) -> SumMetric:
+    measured.need("y", "mean_squared_error", "from l2_loss")
+    return MeanSquaredError()
+
+
+_SUMS: dict[str, Callable[..., SumMetric]] = {
+    "auc": _auc,
+    "accuracy": _accuracy,
+    "mean_absolute_error": _mean_absolute_error,
+    "mean_squared_error": _mean_squared_error,
+}
+_ALL: dict[str, Callable[..., Metric]] = {
+    **_SUMS,
+    "grouped_auc": lambda config, measured: GroupedAUC(config.grouping_key, measured.binary("grouped_auc")),
+}
+
+
+def metric_name(config: metric_pb2.MetricConfig | metric_pb2.TrainMetricConfig) -> str:
+    """Field name of the metric that is set, "" when none is; the key it is reported under, before the suffix."""
+    return config.WhichOneof("metric") or ""
+
+
+def make_metric(config: metric_pb2.MetricConfig, num_class: int, outputs: Sequence[str]) -> Metric:
+    """Build an evaluation metric.
+
+    Args:
+        config: which metric, with its fields.
+        num_class: classes of the task.
+        outputs: names of the task's predictions, without suffix.
+
+    Raises:
+        ConfigError: the metric does not exist yet or does not fit the predictions.
+    """
+    name = metric_name(config)
+    _require_known(name, "metrics", _ALL)
+    return _ALL[name](_fields_of(config, name), Measured(num_class, outputs))
+
+
+def make_train_metric(config: metric_pb2.TrainMetricConfig, num_class: int, outputs: Sequence[str]) -> Decayed:
+    """Build a decayed metric of the training stream; arguments and errors as `make_metric`."""
+    name = metric_name(config)
+    _require_known(name, "train_metrics", _SUMS)
+    if not 0 <= config.decay_rate < 1:
+        raise ConfigError(f"train metric {name} has decay_rate {config.decay_rate:g}; allowed: 0 up to, not with, 1")
+    if config.decay_step < 1:
+        raise ConfigError(f"train metric {name} has decay_step {config.decay_step}; allowed: 1 or more")
+    metric = _SUMS[name](_fields_of(config, name), Measured(num_class, outputs))
+    return Decayed(metric, config.decay_rate, config.decay_step)
+
+
+def _fields_of(config: Message, name: str) -> Message:
+    return getattr(config, name)
+
+
+def _require_known(name: str, field: str, known: dict) -> None:
+    allowed = ", ".join(known)
+    if not name:
+        raise ConfigError(f"a {field} entry is empty; set one of {allowed}")
+    if name not in known:
+        raise ConfigError(f"metric {name} is not available in {field}; available: {allowed}")
