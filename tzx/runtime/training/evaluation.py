@@ -1,0 +1,58 @@
+"""Evaluation: metrics over a data set, equal whatever the number of ranks, and the files that keep them."""
+
+import json
+import logging
+from pathlib import Path
+
+import torch
+
+from tzx.runtime.data.loader import DataLoader
+from tzx.runtime.training.batches import LockstepBatches, one_row_batch
+from tzx.runtime.training.precision import autocast
+from tzx.runtime.training.progress import Progress
+from tzx.runtime.training.session import Session
+
+logger = logging.getLogger("tzx")
+
+RESULTS = "train_eval_result_v2.txt"
+
+
+@torch.no_grad()
+def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
+    """Metrics of the session's model over `loader`, limited to `eval_config.num_steps` if set."""
+    config, process, model = session.config.eval_config, session.process, session.model
+    training = session.sharded.training
+    session.sharded.eval()
+    model.reset_metrics()
+    filler = one_row_batch(session.features.features, loader.layout, loader.label_dtypes)
+    batches = LockstepBatches(loader.epoch(), filler, process)
+    progress = Progress("evaluate", process.world_size, process.is_chief)
+    for number, (batch, filling, _) in enumerate(batches, 1):
+        with autocast(session.config.train_config.mixed_precision, process.device):
+            batch = batch.to(process.device, non_blocking=True)
+            losses, predictions = session.sharded(batch)
+        if not filling:
+            model.update_metrics(predictions, batch, losses)
+            progress.add(batch.size)
+        if number % max(config.log_step_count_steps, 1) == 0 and progress.is_due():
+            progress.line(f"batch {number}", {}, loader.wait_seconds)
+        if config.HasField("num_steps") and number >= config.num_steps:
+            break
+    session.sharded.train(training)
+    return {name: float(value) for name, value in sorted(model.compute_metrics().items())}
+
+
+def record(session: Session, metrics: dict[str, float]) -> None:
+    """Log metrics and append them to the results file of the model directory (rank 0)."""
+    if not session.process.is_chief:
+        return
+    shown = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
+    logger.info("eval  step %d  %s", session.step, shown)
+    append_line(session.model_dir / RESULTS, {"global_step": session.step, **metrics})
+
+
+def append_line(path: Path, content: dict[str, float]) -> None:
+    """Append one JSON line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as f:
+        f.write(json.dumps(content) + "\n")

@@ -1,0 +1,203 @@
+"""The training loop: steps, logs, checkpoints and evaluations at their cadence, and a clean stop on SIGTERM."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.loader import DataLoader
+from tzx.runtime.errors import ConfigError, DataError, Preempted
+from tzx.runtime.training import state
+from tzx.runtime.training.batches import LockstepBatches, one_row_batch
+from tzx.runtime.training.precision import autocast, clip_gradients, make_scaler
+from tzx.runtime.training.profiling import StepProfiler
+from tzx.runtime.training.progress import Progress, seconds_since_process_start
+from tzx.runtime.training.session import Session
+from tzx.runtime.training.summaries import Summaries
+
+logger = logging.getLogger("tzx")
+
+
+class TrainingLoop:
+    """Trains a session to `num_steps` or `num_epochs`.
+
+    Args:
+        session: what to train, possibly restored in the middle of an epoch.
+        loader: training batches.
+        on_checkpoint: called after each checkpoint and at the end, on all ranks; evaluates.
+    """
+
+    def __init__(self, session: Session, loader: DataLoader, on_checkpoint: Callable[[], None]) -> None:
+        self._session = session
+        self._loader = loader
+        self._on_checkpoint = on_checkpoint
+        self._config = session.config.train_config
+        if self._config.HasField("num_steps") == self._config.HasField("num_epochs"):
+            raise ConfigError("train_config: set exactly one of num_steps and num_epochs")
+        process = session.process
+        self._scaler = make_scaler(self._config, process.device)
+        self._progress = Progress("train", process.world_size, process.is_chief)
+        wants_board = process.is_chief and self._config.use_tensorboard
+        self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
+        self._saved_step = -1
+        self._stop = False
+        self._batches: LockstepBatches | None = None
+        self._first = True
+
+    def run(self) -> None:
+        """Train to the end; raises Preempted after saving when SIGTERM came."""
+        before = signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._session.sharded.train()
+        try:
+            with StepProfiler(self._session, self._config.is_profiling) as profiler:
+                while not self._is_done():
+                    self._run_epoch(profiler)
+            self._checkpoint()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            self._summaries.close()
+        self._log_end()
+
+    def _run_epoch(self, profiler: StepProfiler) -> None:
+        session = self._session
+        start, steps_before = session.position, session.step
+        filler = one_row_batch(session.features.features, self._loader.layout, self._loader.label_dtypes)
+        self._batches = LockstepBatches(self._loader.epoch(session.epoch, start), filler, session.process)
+        for batch, filling, stop in self._batches:
+            losses = self._step(batch, filling)
+            session.position = batch.position if not filling else session.position
+            self._after_step(batch, filling, losses)
+            profiler.step()
+            if stop or self._stop:
+                self._preempt()
+            if self._is_done():
+                return
+        if session.step == steps_before and start is None:
+            raise DataError(
+                f"{session.config.train_input_path}: an epoch without a single batch; is the data empty "
+                f"or smaller than one batch with drop_remainder?"
+            )
+        session.epoch, session.position = session.epoch + 1, None
+        every = self._config.save_checkpoints_epochs
+        if every and session.epoch % every == 0 and not self._is_done():
+            self._checkpoint()
+
+    def _step(self, batch: Batch, filling: bool) -> dict[str, Tensor]:
+        session, accumulate = self._session, max(self._config.gradient_accumulation_steps, 1)
+        for optimizer in session.optimizers():
+            optimizer.set_lr(session.step, session.epoch)
+        if session.table_optimizer is not None:
+            session.table_optimizer.optimizer.zero_grad()  # hands the learning rate to the fused kernels
+        batch = batch.to(session.process.device, non_blocking=True)
+        with autocast(self._config.mixed_precision, session.process.device):
+            losses, predictions = session.sharded(batch)
+            total = torch.stack(list(losses.values())).sum()
+        weight = 0.0 if filling else 1.0 / accumulate
+        self._scaler.scale(total * weight if weight != 1.0 else total).backward()
+        if (session.step + 1) % accumulate == 0:
+            self._update_dense()
+        session.step += 1
+        if not filling:
+            session.model.update_train_metrics(predictions, batch)
+        return losses
+
+    def _update_dense(self) -> None:
+        clips = self._config.HasField("grad_clipping")
+        for scheduled in self._session.dense_optimizers:
+            if clips:
+                self._scaler.unscale_(scheduled.optimizer)
+                parameters = [p for group in scheduled.optimizer.param_groups for p in group["params"]]
+                clip_gradients(self._config.grad_clipping, parameters)
+            self._scaler.step(scheduled.optimizer)
+        if self._session.dense_optimizers:
+            self._scaler.update()
+        if self._session.ema is not None:
+            self._session.ema.update()
+        self._write_gradients()
+        for scheduled in self._session.dense_optimizers:
+            scheduled.optimizer.zero_grad(set_to_none=True)
+
+    def _after_step(self, batch: Batch, filling: bool, losses: dict[str, Tensor]) -> None:
+        session, config = self._session, self._config
+        if not filling:
+            self._progress.add(batch.size)
+        if self._first:
+            self._first = False
+            if session.process.is_chief:
+                logger.info("first step done %.1f s after the process started", seconds_since_process_start())
+        if session.step % max(config.log_step_count_steps, 1) == 0:
+            self._log(losses)
+        every = 0 if config.save_checkpoints_epochs else config.save_checkpoints_steps
+        if every and session.step % every == 0 and not self._is_done():
+            self._checkpoint()
+
+    def _log(self, losses: dict[str, Tensor]) -> None:
+        session = self._session
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        values["total_loss"] = sum(values.values())
+        metrics = {name: float(value) for name, value in session.model.compute_train_metrics().items()}
+        rates = {o.name: o.optimizer.param_groups[0]["lr"] for o in session.optimizers()}
+        shown = values | metrics | {f"lr_{name}": lr for name, lr in rates.items()}
+        where = f"epoch {session.epoch}  step {session.step}"
+        self._progress.line(where, shown, self._loader.wait_seconds)
+        if self._summaries.wants("loss"):
+            losses_only = {("total" if n == "total_loss" else n): v for n, v in values.items()}
+            self._summaries.scalars("loss", losses_only, session.step)
+        if self._summaries.wants("learning_rate"):
+            self._summaries.scalars("lr", {f"g{i}": lr for i, lr in enumerate(rates.values())}, session.step)
+        self._summaries.scalars("metric", metrics, session.step)
+
+    def _write_gradients(self) -> None:
+        if self._session.step % max(self._config.log_step_count_steps, 1) != 0:
+            return
+        named = [
+            (name, p)
+            for o in self._session.dense_optimizers
+            for name, p in zip(o.parameter_names, o.optimizer.param_groups[0]["params"], strict=True)
+        ]
+        self._summaries.parameters(named, self._session.step)
+        if self._summaries.wants("global_gradient_norm"):
+            norms = [p.grad.norm() for _, p in named if p.grad is not None]
+            norm = torch.stack(norms).norm().item() if norms else 0.0
+            self._summaries.scalars("gradient", {"global_norm": norm}, self._session.step)
+
+    def _checkpoint(self) -> None:
+        if self._saved_step == self._session.step:
+            return
+        began = time.perf_counter()
+        path = state.save(self._session)
+        self._saved_step = self._session.step
+        if self._session.process.is_chief:
+            logger.info("saved %s in %.1f s", path, time.perf_counter() - began)
+        self._on_checkpoint()
+
+    def _is_done(self) -> bool:
+        if self._config.HasField("num_steps"):
+            return self._session.step >= self._config.num_steps
+        return self._session.epoch >= self._config.num_epochs
+
+    def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
+        logger.warning("SIGTERM: saving a checkpoint, then leaving; a second SIGTERM leaves at once")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._stop = True
+        if self._batches is not None:
+            self._batches.request_stop()
+
+    def _preempt(self) -> None:
+        path = state.save(self._session)
+        raise Preempted(f"stopped by SIGTERM at step {self._session.step}; saved {path}; go on with --continue_train")
+
+    def _log_end(self) -> None:
+        samples, seconds = self._progress.summary()
+        if self._session.process.is_chief:
+            logger.info(
+                "trained %s samples in %.1f s (%s samples/s, checkpoints and evaluation included)",
+                f"{samples:,}",
+                seconds,
+                f"{samples / max(seconds, 1e-9):,.0f}",
+            )

@@ -1,0 +1,69 @@
+"""Optimizer state as a flat map of tensors, named `<parameter>/<state>`, which checkpoints save and load.
+
+A fresh torch optimizer has no state at all, so a load into its own state dict would silently drop everything. Here the
+checkpoint's metadata decides what dense state there is, and it is put into the optimizer afterwards.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+from tzx.runtime.training.checkpoint import TensorMap, load_tensors, read_metadata
+from tzx.runtime.training.optimizers import ScheduledOptimizer
+
+
+def table_state(fused: Any, prefix: str) -> TensorMap:
+    """Live state of the fused table optimizer; loading into these tensors loads the optimizer."""
+    state = fused.state_dict()["state"]
+    return {
+        f"{parameter.removeprefix(prefix)}/{name}": value
+        for parameter, values in state.items()
+        for name, value in values.items()
+        if isinstance(value, Tensor) or hasattr(value, "local_shards")
+    }
+
+
+def dense_state(optimizers: Iterable[ScheduledOptimizer], prefix: str) -> TensorMap:
+    """State of the dense optimizers; numbers become tensors."""
+    found: TensorMap = {}
+    for scheduled in optimizers:
+        for name, parameter in _named_parameters(scheduled):
+            for key, value in scheduled.optimizer.state.get(parameter, {}).items():
+                tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+                found[f"{name.removeprefix(prefix)}/{key}"] = tensor
+    return found
+
+
+def load_dense_state(folder: Path, optimizers: Iterable[ScheduledOptimizer], prefix: str) -> list[str]:
+    """Put the saved state of every parameter that has one into its optimizer; returns parameters left without."""
+    saved = read_metadata(folder).state_dict_metadata
+    left = []
+    for scheduled in optimizers:
+        for name, parameter in _named_parameters(scheduled):
+            start = f"{name.removeprefix(prefix)}/"
+            tensors: dict[str, Tensor] = {
+                key: _empty_like_saved(entry, parameter.device)
+                for key, entry in saved.items()
+                if key.startswith(start) and isinstance(entry, TensorStorageMetadata)
+            }
+            if not tensors or any(t.dim() and t.shape != parameter.shape for t in tensors.values()):
+                left.append(name)
+                continue
+            load_tensors(folder, tensors)
+            scheduled.optimizer.state[parameter] = {key[len(start) :]: t for key, t in tensors.items()}
+    return left
+
+
+def _empty_like_saved(entry: TensorStorageMetadata, device: torch.device) -> Tensor:
+    # torch keeps scalar step counts on the CPU unless an optimizer is capturable or fused
+    where = device if entry.size else torch.device("cpu")
+    return torch.empty(tuple(entry.size), dtype=entry.properties.dtype, device=where)
+
+
+def _named_parameters(scheduled: ScheduledOptimizer) -> Iterable[tuple[str, Tensor]]:
+    parameters = [p for group in scheduled.optimizer.param_groups for p in group["params"]]
+    return zip(scheduled.parameter_names, parameters, strict=True)

@@ -1,0 +1,52 @@
+"""Mixed precision and gradient clipping, as `train_config` asks for them."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.protos.train_pb2 import GradClipping, TrainConfig
+
+_DTYPES = {"BF16": torch.bfloat16, "FP16": torch.float16}
+
+
+def autocast(mixed_precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """The autocast context of `mixed_precision` ("", BF16 or FP16)."""
+    if not mixed_precision:
+        return nullcontext()
+    if mixed_precision not in _DTYPES:
+        raise ConfigError(f"mixed_precision {mixed_precision!r}: choose BF16, FP16 or leave it empty")
+    return torch.autocast(device.type, dtype=_DTYPES[mixed_precision])
+
+
+def make_scaler(config: TrainConfig, device: torch.device) -> torch.amp.GradScaler:
+    """A gradient scaler; disabled unless `grad_scaler` is set."""
+    options = config.grad_scaler
+    return torch.amp.GradScaler(
+        device.type,
+        init_scale=options.init_scale,
+        growth_factor=options.growth_factor,
+        backoff_factor=options.backoff_factor,
+        growth_interval=options.growth_interval,
+        enabled=config.HasField("grad_scaler"),
+    )
+
+
+def set_tf32(config: TrainConfig) -> None:
+    """Set TensorFloat-32 switches, but only those that the config sets."""
+    if config.HasField("cudnn_allow_tf32"):
+        torch.backends.cudnn.allow_tf32 = config.cudnn_allow_tf32
+    if config.HasField("cuda_matmul_allow_tf32"):
+        torch.backends.cuda.matmul.allow_tf32 = config.cuda_matmul_allow_tf32
+
+
+def clip_gradients(config: GradClipping, parameters: Iterable[Tensor]) -> None:
+    """Clip dense gradients; dense parameters are equal on all ranks, so local and global norms are the same."""
+    if config.clipping_type == "norm":
+        torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient, norm_type=config.norm_type)
+    elif config.clipping_type == "value":
+        torch.nn.utils.clip_grad_value_(parameters, config.max_gradient)
+    elif config.clipping_type not in ("", "none"):
+        raise ConfigError(f"grad_clipping.clipping_type {config.clipping_type!r}: choose norm, value or none")

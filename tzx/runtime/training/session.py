@@ -1,0 +1,179 @@
+"""The one path every training-side app walks: config -> features -> model -> plan -> sharded model and optimizers.
+
+A Session holds what the way has built; apps differ only in what they then do with it.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchrec.distributed import DistributedModelParallel
+from torchrec.distributed.types import ShardingEnv
+
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.loader import DataLoader, LoaderOptions
+from tzx.runtime.errors import UserError
+from tzx.runtime.features import FeatureSet
+from tzx.runtime.models import build_model
+from tzx.runtime.models.base import Model
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+from tzx.runtime.training.ema import MovingAverage
+from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
+from tzx.runtime.training.precision import set_tf32
+from tzx.runtime.training.process import Process
+from tzx.runtime.training.schedules import make_schedule
+from tzx.runtime.training.seeds import seed_everything
+from tzx.runtime.training.settings import RunSettings
+from tzx.runtime.training.sharding import describe_plan, make_constraints, make_plan, make_sharders
+from tzx.runtime.training.table_optimizers import check_table_optimizer, fuse_table_optimizer, initialise_accumulators
+
+logger = logging.getLogger("tzx")
+
+PREFIX = "model."  # what LossModule puts before the model's parameter names
+
+
+class LossModule(nn.Module):
+    """Predictions and losses of a batch in one forward pass, so that one wrapper can shard and replicate all of it."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return losses and detached predictions."""
+        predictions = self.model.predict(batch)
+        losses = self.model.loss(predictions, batch)
+        return losses, {name: p.detach() for name, p in predictions.items()}
+
+
+@dataclass
+class Session:
+    """Everything that training or evaluation works on."""
+
+    config: EasyRecConfig
+    process: Process
+    settings: RunSettings
+    features: FeatureSet
+    model: Model
+    sharded: nn.Module
+    plan: dict[str, Any]
+    table_optimizer: ScheduledOptimizer | None = None
+    dense_optimizers: list[ScheduledOptimizer] = field(default_factory=list)
+    ema: MovingAverage | None = None
+    step: int = 0
+    epoch: int = 0
+    position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
+
+    @property
+    def model_dir(self) -> Path:
+        """Where checkpoints, logs and results of this run go."""
+        return Path(self.config.model_dir)
+
+    def loader(self, paths: str, mode: str) -> DataLoader:
+        """A loader of this rank's share of `paths`."""
+        options = LoaderOptions(
+            rank=self.process.rank, world_size=self.process.world_size, mode=mode, seed=self.settings.seed
+        )
+        return DataLoader(self.config.data_config, self.features, paths, options)
+
+    def optimizers(self) -> Iterator[ScheduledOptimizer]:
+        """Table optimizer first, then the dense ones, as their learning rates are listed."""
+        if self.table_optimizer is not None:
+            yield self.table_optimizer
+        yield from self.dense_optimizers
+
+    def averaged(self, wanted: bool) -> AbstractContextManager[None]:
+        """Use the moving average of the dense parameters within, where there is one and it is wanted."""
+        return self.ema.applied() if wanted and self.ema is not None else nullcontext()
+
+
+def build_session(config: EasyRecConfig, process: Process, settings: RunSettings, training: bool) -> Session:
+    """Walk the whole path. The process group must have been joined.
+
+    Args:
+        config: a checked config.
+        process: this process.
+        settings: seed and determinism.
+        training: also build optimizers; evaluation goes without.
+    """
+    seed_everything(settings.seed, settings.deterministic)
+    set_tf32(config.train_config)
+    features = FeatureSet.from_config(config.feature_configs, config.data_config)
+    model = build_model(config, features)
+    tables = {name: table.feature_names for name, table in model.tables.items()}
+    which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
+    if which:
+        fuse_table_optimizer(config.train_config.sparse_optimizer, _table_weights(model), which)
+    loss_module = LossModule(model)
+    constraints = make_constraints(tables, features.by_name, config.train_config)
+    plan = make_plan(loss_module, constraints, process)
+    seed_everything(settings.seed + process.rank, settings.deterministic)  # ranks initialise different table shards
+    sharded = _shard(loss_module, plan, process)
+    session = Session(config, process, settings, features, model, sharded, describe_plan(plan))
+    return _with_optimizers(session, which) if training else session
+
+
+def _shard(module: LossModule, plan: Any, process: Process) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torchrec warns about its own internals
+        sharded = DistributedModelParallel(
+            module=module,
+            env=ShardingEnv.from_process_group(torch.distributed.group.WORLD),
+            device=process.device,
+            plan=plan,
+            sharders=make_sharders(process.device),
+            init_data_parallel=process.world_size > 1,
+        )
+    return sharded.to(process.device)
+
+
+def _table_weights(model: Model) -> list[tuple[nn.Parameter, bool]]:
+    """Weight of every table, and whether it is trained."""
+    weights = []
+    for name, parameter in model.named_parameters():
+        parts = name.split(".")
+        if "collection" in parts:
+            weights.append((parameter, model.tables[parts[-2]].trainable))
+    return weights
+
+
+def _with_optimizers(session: Session, which: str) -> Session:
+    config = session.config.train_config
+    fused = session.sharded.fused_optimizer
+    table_optimizer = None
+    if model_has_tables(session.model):
+        initialise_accumulators(config.sparse_optimizer, fused)
+        base_lr = getattr(config.sparse_optimizer, which).lr
+        schedule, by_epoch = make_schedule(config.sparse_optimizer, base_lr)
+        table_optimizer = ScheduledOptimizer("tables", fused, schedule, by_epoch)
+    dense = build_dense_optimizers(config.dense_optimizer, _dense_parameters(session))
+    ema = None
+    if config.dense_optimizer.HasField("ema"):
+        ema = MovingAverage(dict(_dense_parameters(session)), config.dense_optimizer.ema.decay)
+    return replace(session, table_optimizer=table_optimizer, dense_optimizers=dense, ema=ema)
+
+
+def model_has_tables(model: Model) -> bool:
+    """Whether the model looks up any embedding table."""
+    return bool(model.tables)
+
+
+def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:
+    for name, parameter in session.sharded.named_parameters():
+        if not hasattr(parameter, "_in_backward_optimizers") and ".collection." not in name:
+            yield name, parameter
+
+
+def check_model_dir(model_dir: Path, has_checkpoint: bool, continue_train: bool) -> None:
+    """Refuse to train over an existing checkpoint unless asked to go on from it."""
+    if has_checkpoint and not continue_train:
+        raise UserError(
+            f"{model_dir} already holds a checkpoint; pass --continue_train to go on from it, "
+            f"or choose another --model_dir"
+        )

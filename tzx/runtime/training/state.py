@@ -1,0 +1,149 @@
+"""What a session saves and restores."""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+
+from tzx.runtime.config import dump_config
+from tzx.runtime.errors import UserError
+from tzx.runtime.training import checkpoint as ckpt
+from tzx.runtime.training.optimizer_state import dense_state, load_dense_state, table_state
+from tzx.runtime.training.session import PREFIX, Session
+
+logger = logging.getLogger("tzx")
+
+
+def model_state(session: Session) -> ckpt.TensorMap:
+    """Live parameters and buffers by their names in an unsharded model."""
+    state = session.sharded.state_dict()
+    return {
+        name.removeprefix(PREFIX): value
+        for name, value in state.items()
+        if (isinstance(value, Tensor) or hasattr(value, "local_shards")) and not _is_metric(name)
+    }
+
+
+def _is_metric(name: str) -> bool:
+    return re.search(r"(^|\.)_?(train_)?metrics\.", name) is not None
+
+
+def save(session: Session) -> Path:
+    """Write checkpoint `model.ckpt-<step>`; all ranks call this together."""
+    path = session.model_dir / f"model.ckpt-{session.step}"
+    write = {"model": lambda folder: ckpt.save_tensors(folder, model_state(session))}
+    if session.table_optimizer or session.dense_optimizers:
+        write["optimizer"] = lambda folder: ckpt.save_tensors(folder, _optimizer_state(session))
+    if session.ema is not None:
+        averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
+        write["dense_ema"] = lambda folder: ckpt.save_tensors(folder, averages)
+    files = {
+        "plan": session.plan,
+        "dataloader_state.json": _merged_position(session),
+        "meta": {
+            "step": session.step,
+            "epoch": session.epoch,
+            "ema_updates": session.ema.updates if session.ema else 0,
+        },
+    }
+    ckpt.commit(path, session.process.is_chief, write, files)
+    if session.process.is_chief:
+        ckpt.prune(session.model_dir, session.config.train_config.keep_checkpoint_max, protected=path)
+    return path
+
+
+def _optimizer_state(session: Session) -> ckpt.TensorMap:
+    state = dense_state(session.dense_optimizers, PREFIX)
+    if session.table_optimizer is not None:
+        state |= table_state(session.table_optimizer.optimizer, PREFIX)
+    return state
+
+
+def _merged_position(session: Session) -> dict[str, int]:
+    """Rows done of the current epoch by source, over all ranks; sources of ranks do not overlap."""
+    parts: list[Any] = [dict(session.position or {})]
+    if session.process.world_size > 1:
+        parts = [None] * session.process.world_size
+        dist.all_gather_object(parts, dict(session.position or {}))
+    merged: dict[str, int] = {}
+    for part in parts:
+        merged.update(part)
+    return merged
+
+
+def restore(session: Session, checkpoint: Path) -> None:
+    """Go on where `checkpoint` stopped: parameters, optimizer state, step, epoch and data position."""
+    load_model(session, checkpoint)
+    meta = ckpt.read_json(checkpoint / "meta", {})
+    session.step = meta.get("step", ckpt.step_of(checkpoint))
+    session.epoch = meta.get("epoch", 0)
+    session.position = ckpt.read_json(checkpoint / "dataloader_state.json") or None
+    if session.ema is not None and (checkpoint / "dense_ema").is_dir():
+        averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
+        _warn("moving average", ckpt.load_tensors(checkpoint / "dense_ema", averages))
+        session.ema.updates = meta.get("ema_updates", 0)
+
+
+def restore_for_eval(session: Session, checkpoint: Path, with_ema: bool) -> None:
+    """Fill parameters only; dense ones from their moving average where it was kept and is wanted."""
+    load_model(session, checkpoint)
+    session.step = ckpt.step_of(checkpoint)
+    if with_ema and (checkpoint / "dense_ema").is_dir():
+        saved = ckpt.read_metadata(checkpoint / "dense_ema").state_dict_metadata
+        dense = {name: tensor for name, tensor in model_state(session).items() if name in saved}
+        _warn("moving average of", ckpt.load_tensors(checkpoint / "dense_ema", dense))
+
+
+def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | None = None) -> None:
+    """Fill parameters by name, from a checkpoint of any number of ranks."""
+    tensors = model_state(session)
+    left = ckpt.load_tensors(checkpoint / "model", tensors, names)
+    if len(left) == len(tensors):
+        raise UserError(f"checkpoint {checkpoint} has none of this model's parameters; is it of another model?")
+    _warn("parameter", left)
+
+
+def load_optimizers(session: Session, checkpoint: Path) -> None:
+    """Fill optimizer state by parameter name."""
+    folder = checkpoint / "optimizer"
+    if not folder.is_dir():
+        logger.warning("%s has no optimizer state; optimizers start afresh", checkpoint)
+        return
+    left = load_dense_state(folder, session.dense_optimizers, PREFIX)
+    if session.table_optimizer is not None:
+        left += ckpt.load_tensors(folder, table_state(session.table_optimizer.optimizer, PREFIX))
+    _warn("optimizer state of", left)
+
+
+def read_parameter_map(path: str) -> dict[str, str]:
+    """Read lines `new_name<TAB>old_name`."""
+    names = {}
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise UserError(f"fine_tune_ckpt_param_map {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        fields = line.split("\t")
+        if len(fields) != 2:
+            raise UserError(f"{path}:{number}: expected new_name<TAB>old_name, got {line!r}")
+        names[fields[0].strip()] = fields[1].strip()
+    return names
+
+
+def write_run_files(session: Session) -> None:
+    """Put the effective config beside the checkpoints."""
+    session.model_dir.mkdir(parents=True, exist_ok=True)
+    (session.model_dir / "pipeline.config").write_text(dump_config(session.config))
+
+
+def _warn(what: str, left: list[str]) -> None:
+    for name in left[:20]:
+        logger.warning("not restored: %s %s", what, name)
+    if len(left) > 20:
+        logger.warning("not restored: %d more", len(left) - 20)

@@ -1,0 +1,89 @@
+"""Sparse optimizers: fused by FBGEMM into the backward pass of embedding tables.
+
+On CPU, FBGEMM fuses SGD, Adagrad and row-wise Adagrad; the others need a GPU. Frozen tables get SGD with rate 0.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from google.protobuf.message import Message
+from torch import nn
+from torch.distributed.optim import _apply_optimizer_in_backward
+from torchrec import optim as fused
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.protos.optimizer_pb2 import SparseOptimizer, WeightDecayMode
+
+_CLASSES: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd_optimizer": fused.SGD,
+    "adagrad_optimizer": fused.Adagrad,
+    "rowwise_adagrad_optimizer": fused.RowWiseAdagrad,
+    "adam_optimizer": fused.Adam,
+    "lars_sgd_optimizer": fused.LarsSGD,
+    "lamb_optimizer": fused.LAMB,
+    "partial_rowwise_lamb_optimizer": fused.PartialRowWiseLAMB,
+    "partial_rowwise_adam_optimizer": fused.PartialRowWiseAdam,
+}
+_ON_CPU = ("sgd_optimizer", "adagrad_optimizer", "rowwise_adagrad_optimizer")
+
+
+def check_table_optimizer(config: SparseOptimizer, device: torch.device) -> str:
+    """Return the name of the configured optimizer, or raise ConfigError when this device cannot run it."""
+    which = config.WhichOneof("optimizer")
+    if which is None:
+        raise ConfigError(f"sparse_optimizer: choose one of {', '.join(_CLASSES)}")
+    if which not in _CLASSES:
+        raise ConfigError(f"sparse_optimizer.{which} has no fused kernel; choose one of {', '.join(_CLASSES)}")
+    if device.type == "cpu" and which not in _ON_CPU:
+        raise ConfigError(
+            f"sparse_optimizer.{which} is not available on CPU yet; use {' or '.join(_ON_CPU)}, or train on a GPU"
+        )
+    return which
+
+
+def fuse_table_optimizer(config: SparseOptimizer, tables: Iterable[tuple[nn.Parameter, bool]], which: str) -> None:
+    """Attach the optimizer to table weights, given with whether they are trainable, before they are sharded."""
+    options = getattr(config, which)
+    for weight, trainable in tables:
+        if trainable:
+            _apply_optimizer_in_backward(_CLASSES[which], [weight], _arguments(options))
+        else:
+            _apply_optimizer_in_backward(fused.SGD, [weight], {"lr": 0.0})
+
+
+def _arguments(options: Message) -> dict[str, Any]:
+    values = {f.name: getattr(options, f.name) for f in options.DESCRIPTOR.fields}
+    values.pop("initial_accumulator_value", None)  # filled in after sharding, see `initialise_accumulators`
+    if not values.pop("gradient_clipping", False):
+        values.pop("max_gradient", None)
+    else:
+        values["gradient_clipping"] = True
+    if "weight_decay_mode" in values:
+        values["weight_decay_mode"] = _decay_mode(values["weight_decay_mode"])
+    return values
+
+
+def _decay_mode(mode: int) -> Any:
+    from fbgemm_gpu.split_table_batched_embeddings_ops_common import WeightDecayMode as FusedMode
+
+    return getattr(FusedMode, {"DECOUPLE": "DECOUPLE", "L2": "L2"}.get(WeightDecayMode.Name(mode), "NONE"))
+
+
+def initialise_accumulators(config: SparseOptimizer, optimizer: Any) -> None:
+    """Fill Adagrad's accumulators with `initial_accumulator_value`, which the fused kernels start at 0."""
+    if config.WhichOneof("optimizer") != "adagrad_optimizer":
+        return
+    value = config.adagrad_optimizer.initial_accumulator_value
+    if value == 0:
+        return
+    for state in optimizer.state.values():
+        for tensor in state.values():
+            for shard in _local_tensors(tensor):
+                shard.fill_(value)
+
+
+def _local_tensors(value: Any) -> list[torch.Tensor]:
+    if hasattr(value, "local_shards"):
+        return [shard.tensor for shard in value.local_shards()]
+    return [value] if isinstance(value, torch.Tensor) else []
