@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ logger = logging.getLogger("tzx")
 
 MARKER = "COMMITTED"
 _NAME = re.compile(r"model\.ckpt-(\d+)")
+
+# Said on every save and load of a single process, where it is exactly what is meant.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 TensorMap = dict[str, Any]  # name -> Tensor or ShardedTensor
 

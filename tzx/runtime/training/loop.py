@@ -141,7 +141,7 @@ class TrainingLoop:
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         values["total_loss"] = sum(values.values())
         metrics = {name: float(value) for name, value in session.model.compute_train_metrics().items()}
-        rates = {o.name: o.optimizer.param_groups[0]["lr"] for o in session.optimizers()}
+        rates = {o.name: o.lr for o in session.optimizers()}
         shown = values | metrics | {f"lr_{name}": lr for name, lr in rates.items()}
         where = f"epoch {session.epoch}  step {session.step}"
         self._progress.line(where, shown, self._loader.wait_seconds)

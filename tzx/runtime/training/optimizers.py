@@ -28,11 +28,18 @@ class ScheduledOptimizer:
     parameter_names: tuple[str, ...] = ()
 
     def set_lr(self, step: int, epoch: int) -> float:
-        """Set and return the learning rate of the coming step."""
+        """Set and return the learning rate of the coming step; frozen groups keep rate 0."""
         lr = self.schedule(epoch if self.by_epoch else step)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            if not group.get("frozen"):
+                group["lr"] = lr
         return lr
+
+    @property
+    def lr(self) -> float:
+        """The learning rate in force."""
+        rates = [group["lr"] for group in self.optimizer.param_groups if not group.get("frozen")]
+        return rates[0] if rates else 0.0
 
 
 def build_dense_optimizers(

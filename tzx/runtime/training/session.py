@@ -35,6 +35,8 @@ from tzx.runtime.training.table_optimizers import check_table_optimizer, fuse_ta
 
 logger = logging.getLogger("tzx")
 
+logging.getLogger("torch.fx").setLevel(logging.ERROR)  # warns once per process about a function torchrec calls
+
 PREFIX = "model."  # what LossModule puts before the model's parameter names
 
 
@@ -111,7 +113,7 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     if which:
         fuse_table_optimizer(config.train_config.sparse_optimizer, _table_weights(model), which)
     loss_module = LossModule(model)
-    constraints = make_constraints(tables, features.by_name, config.train_config)
+    constraints = make_constraints(tables, features.by_name, config.train_config, process.world_size)
     plan = make_plan(loss_module, constraints, process)
     seed_everything(settings.seed + process.rank, settings.deterministic)  # ranks initialise different table shards
     sharded = _shard(loss_module, plan, process)
@@ -147,7 +149,9 @@ def _with_optimizers(session: Session, which: str) -> Session:
     config = session.config.train_config
     fused = session.sharded.fused_optimizer
     table_optimizer = None
-    if model_has_tables(session.model):
+    if session.model.tables:
+        for group in fused.param_groups:
+            group["frozen"] = group["lr"] == 0
         initialise_accumulators(config.sparse_optimizer, fused)
         base_lr = getattr(config.sparse_optimizer, which).lr
         schedule, by_epoch = make_schedule(config.sparse_optimizer, base_lr)
@@ -157,11 +161,6 @@ def _with_optimizers(session: Session, which: str) -> Session:
     if config.dense_optimizer.HasField("ema"):
         ema = MovingAverage(dict(_dense_parameters(session)), config.dense_optimizer.ema.decay)
     return replace(session, table_optimizer=table_optimizer, dense_optimizers=dense, ema=ema)
-
-
-def model_has_tables(model: Model) -> bool:
-    """Whether the model looks up any embedding table."""
-    return bool(model.tables)
 
 
 def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:

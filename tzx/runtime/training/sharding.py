@@ -4,6 +4,7 @@ On CPU, TorchRec's own sharders hide row-wise and grid sharding although they wo
 offer what does not work on CPU: UVM kernels, and data-parallel sequence tables.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import Feature
 from tzx.runtime.protos.train_pb2 import TrainConfig
 from tzx.runtime.training.process import Process
+
+# The planner warns about the constructor it offers, and about estimates that only matter for dry runs.
+logging.getLogger("torchrec.distributed.planner").setLevel(logging.ERROR)
 
 _POOLED = (
     "data_parallel",
@@ -57,7 +61,10 @@ def make_sharders(device: torch.device) -> list[ModuleSharder[nn.Module]]:
 
 
 def make_constraints(
-    tables: Mapping[str, Iterable[str]], features: Mapping[str, Feature], config: TrainConfig
+    tables: Mapping[str, Iterable[str]],
+    features: Mapping[str, Feature],
+    config: TrainConfig,
+    world_size: int,
 ) -> dict[str, ParameterConstraints]:
     """Planner constraints per table, from the first of its features that has any, else the global ones.
 
@@ -65,14 +72,16 @@ def make_constraints(
         tables: names of the features that look up each table.
         features: every feature by name.
         config: carries `global_embedding_constraints`.
+        world_size: alone, tables stay whole unless the config says otherwise: splitting one only costs time.
     """
+    default = ["table_wise"] if world_size == 1 else None
     constraints = {}
     for table, feature_names in tables.items():
         owners = [features[n].config for n in feature_names if n in features]
         own = [c.embedding_constraints for c in owners if c.HasField("embedding_constraints")]
         chosen = own[0] if own else config.global_embedding_constraints
         constraints[table] = ParameterConstraints(
-            sharding_types=list(chosen.sharding_types) or None,
+            sharding_types=list(chosen.sharding_types) or default,
             compute_kernels=list(chosen.compute_kernels) or None,
         )
     return constraints
