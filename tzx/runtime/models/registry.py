@@ -1,0 +1,71 @@
+"""Which class stands behind each member of `ModelConfig.model`; a class is imported when first asked for."""
+
+import importlib
+
+from tzx.runtime.config.problems import listing
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.features import FeatureSet
+from tzx.runtime.models.base import Model
+from tzx.runtime.protos.model_pb2 import ModelConfig
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+
+_CLASSES: dict[str, str | type[Model]] = {
+    "DLRM": "tzx.runtime.models.rank.dlrm:DLRM",
+    "DeepFM": "tzx.runtime.models.rank.deepfm:DeepFM",
+    "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",
+    "MultiTower": "tzx.runtime.models.rank.multi_tower:MultiTower",
+    "MultiTowerDIN": "tzx.runtime.models.rank.multi_tower_din:MultiTowerDIN",
+    "WideAndDeep": "tzx.runtime.models.rank.wide_and_deep:WideAndDeep",
+}
+
+
+def register_model(name: str, cls: type[Model]) -> None:
+    """Let `cls` be the model of the message type `name`, also in place of a model that comes with tzx.
+
+    Args:
+        name: message type of a member of `ModelConfig.model`, such as DeepFM.
+        cls: a subclass of Model that takes (config, features).
+
+    Raises:
+        ConfigError: `cls` is no Model.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Model)):
+        raise ConfigError(f"register_model({name!r}): {cls!r} is not a subclass of tzx.runtime.models.Model")
+    _CLASSES[name] = cls
+
+
+def available_models() -> list[str]:
+    """Message type names that have a class, sorted."""
+    return sorted(_CLASSES, key=str.casefold)
+
+
+def model_class(name: str) -> type[Model]:
+    """Class of the message type `name`; KeyError when there is none."""
+    found = _CLASSES[name]
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        found = _CLASSES[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def build_model(config: EasyRecConfig, features: FeatureSet) -> Model:
+    """Build the model that `config.model_config` describes, on the CPU and unsharded.
+
+    Args:
+        config: a parsed config.
+        features: the features made of its feature_configs.
+
+    Raises:
+        ConfigError: no model is set, it does not exist, or groups, dimensions, labels, losses or metrics do not fit.
+    """
+    field = config.model_config.WhichOneof("model")
+    if field is None:
+        members = [f.name for f in ModelConfig.DESCRIPTOR.oneofs_by_name["model"].fields]
+        raise ConfigError(f"model_config sets no model; set one of {listing(members, len(members))}")
+    name = getattr(config.model_config, field).DESCRIPTOR.name
+    if name not in _CLASSES:
+        raise ConfigError(
+            f"model_config.{field}: model {name} is not available; available: {', '.join(available_models())}; "
+            f"a class of your own joins through register_model({name!r}, cls) in a --user_module"
+        )
+    return model_class(name)(config, features)
