@@ -1,0 +1,65 @@
+"""Fields that the schema calls required."""
+
+from collections.abc import Set
+
+from google.protobuf.message import Message
+
+from tzx.runtime.config.accessors import effective_fg_mode
+from tzx.runtime.config.problems import Report
+from tzx.runtime.config.schema import fields_of
+from tzx.runtime.config.sourcemap import Path, SourceMap
+from tzx.runtime.protos import data_pb2
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+
+# Other checks know more about these: a path may come from a flag, a width is needed only where a table is.
+_ELSEWHERE = {"train_input_path", "eval_input_path", "model_dir", "embedding_dim"}
+_FEATURE_NAMES = {"feature_name", "sequence_name"}
+
+
+def check_required(config: EasyRecConfig, places: SourceMap, report: Report, damaged: Set[Path]) -> None:
+    """Report required fields that are missing.
+
+    Missing is a warning where the schema has a default, and for the inputs of features whose finished values are
+    read from the data: TorchEasyRec runs such configs.
+    """
+    finished = effective_fg_mode(config.data_config) in (data_pb2.FG_NONE, data_pb2.FG_BUCKETIZE)
+
+    def visit(message: Message, path: Path) -> None:
+        in_feature = bool(path) and path[0] == "feature_configs"
+        for name, spec in fields_of(message.DESCRIPTOR).items():
+            if not spec.is_required or message.HasField(name) or name in _ELSEWHERE or (*path, name) in damaged:
+                continue
+            text = f'{message.DESCRIPTOR.name} needs "{name}"'
+            if spec.has_default:
+                report.warn(places.name(path), f"{text}; without it {getattr_text(message, name)} is used")
+            elif in_feature and finished and name not in _FEATURE_NAMES:
+                report.warn(places.name(path), f"{text} as soon as features are generated from raw columns")
+            else:
+                report.error(places.name(path), text)
+
+    _walk(config, (), visit)
+
+
+def getattr_text(message: Message, name: str) -> str:
+    """The value an unset field reads as, the way a config would write it."""
+    spec = fields_of(message.DESCRIPTOR)[name]
+    value = getattr(message, name)
+    if spec.enum is not None:
+        return str(spec.enum.values_by_number[value].name)
+    if spec.type == "float":
+        return f"{value:.6g}"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _walk(message: Message, path: Path, visit) -> None:  # type: ignore[no-untyped-def]
+    visit(message, path)
+    specs = fields_of(message.DESCRIPTOR)
+    for field, value in message.ListFields():
+        spec = specs[field.name]
+        if spec.message is None or spec.is_map:
+            continue
+        if spec.is_repeated:
+            for index, item in enumerate(value):
+                _walk(item, (*path, field.name, index), visit)
+        else:
+            _walk(value, (*path, field.name), visit)
