@@ -1,0 +1,58 @@
+"""From the spec and state of a local job to what TorchX shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torchx.schedulers.api import DescribeAppResponse
+from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Resource, Role, RoleStatus
+
+from . import _local_jobs as jobs
+
+
+def describe(app_id: str, job: Path) -> DescribeAppResponse:
+    """State, restarts, message and replicas of a job."""
+    spec, state = jobs.read_json(job / jobs.SPEC), jobs.current_state(job)
+    return DescribeAppResponse(
+        app_id=app_id,
+        state=AppState[state["state"]],
+        num_restarts=state.get("restarts", 0),
+        msg=state.get("message") or NONE,
+        ui_url=job.as_uri(),
+        roles_statuses=[_role_status(role, state, job, spec["hostname"]) for role in spec["roles"]],
+        roles=[_role(role) for role in spec["roles"]],
+    )
+
+
+def _role(spec: dict[str, Any]) -> Role:
+    return Role(
+        name=spec["name"],
+        image=spec["image"],
+        entrypoint=spec["entrypoint"],
+        args=spec["args"],
+        env=spec["replicas"][0]["env"],
+        num_replicas=len(spec["replicas"]),
+        min_replicas=spec["min_replicas"],
+        max_retries=spec["max_retries"],
+        resource=Resource(**spec["resource"]),
+    )
+
+
+def _role_status(role: dict[str, Any], state: dict[str, Any], job: Path, hostname: str) -> RoleStatus:
+    replicas = []
+    for index, replica in enumerate(state.get("replicas", {}).get(role["name"], ())):
+        known = replica["state"]
+        if known == "RUNNING" and state["state"] in jobs.FINISHED:
+            known = "CANCELLED" if state["state"] == "CANCELLED" else "FAILED"
+        error = _error_json(replica, job / role["folder"] / str(index), state) if known == "FAILED" else NONE
+        replicas.append(ReplicaStatus(index, ReplicaState[known], role["name"], hostname, error))
+    return RoleStatus(role["name"], replicas)
+
+
+def _error_json(replica: dict[str, Any], folder: Path, state: dict[str, Any]) -> str:
+    """The replica's error in the form that `torchx status` prints."""
+    left = jobs.read_json(folder / "error.json").get("message")
+    text = left.get("message") if isinstance(left, dict) else left
+    message = str(text or replica["reason"] or state.get("message") or "unknown")
+    extra = {"timestamp": str(int(state.get("updated", 0)))}
+    return json.dumps({"message": {"message": message, "errorCode": replica["exit_code"], "extraInfo": extra}})
