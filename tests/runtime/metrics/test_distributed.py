@@ -1,0 +1,45 @@
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@pytest.fixture(scope="module")
+def worker():
+    return runpy.run_path(str(WORKER))
+
+
+@pytest.fixture(scope="module")
+def by_rank(tmp_path_factory):
+    store = tmp_path_factory.mktemp("store") / "file"
+    commands = [[sys.executable, str(WORKER), str(rank), "2", str(store)] for rank in range(2)]
+    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands]
+    outputs = [process.communicate(timeout=120) for process in running]
+    assert [p.returncode for p in running] == [0, 0], [err for _, err in outputs]
+    return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
+
+
+def test_two_processes_with_uneven_batches_equal_one(worker, by_rank):
+    alone = worker["run"](0, 1)
+    assert by_rank[0] == by_rank[1]
+    del alone["decayed"]  # windows are per process by definition
+    for name, value in alone.items():
+        assert by_rank[0][name] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-12)), name
+    assert by_rank[0]["auc"] == alone["auc"]  # counts are integers: not a bit may differ
+    assert 0.5 < by_rank[0]["decayed"] < 1
+
+
+def test_the_values_are_right(worker, by_rank):
+    probs, labels, users = (np.concatenate(c) for c in zip(*worker["batches"](), strict=True))
+    groups = [users == u for u in np.unique(users)]
+    exact = [roc_auc_score(labels[g], probs[g]) for g in groups if 0 < labels[g].sum() < g.sum()]
+    assert by_rank[0]["grouped_auc"] == pytest.approx(np.mean(exact), abs=1e-12)
+    assert by_rank[0]["auc"] == pytest.approx(roc_auc_score(labels, probs), abs=1e-4)
+    assert by_rank[0]["mse"] == pytest.approx(np.mean((probs - labels) ** 2), rel=1e-6)

@@ -1,0 +1,73 @@
+import pytest
+from google.protobuf import text_format
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.metrics import make_metric, make_train_metric, metric_name
+from tzx.runtime.metrics.auc import AUC
+from tzx.runtime.metrics.grouped_auc import GroupedAUC
+from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError, TopKAccuracy
+from tzx.runtime.protos.metric_pb2 import MetricConfig, TrainMetricConfig
+
+SIGMOID, SOFTMAX2, SOFTMAX3, L2 = ["logits", "probs"], ["logits", "probs", "probs1"], ["logits", "probs"], ["y"]
+
+
+def config(text):
+    return text_format.Parse(text, MetricConfig())
+
+
+@pytest.mark.parametrize(
+    ("text", "num_class", "outputs", "cls"),
+    [
+        ("auc {}", 1, SIGMOID, AUC),
+        ("auc {}", 2, SOFTMAX2, AUC),
+        ("grouped_auc { grouping_key: 'u' }", 1, SIGMOID, GroupedAUC),
+        ("accuracy {}", 1, SIGMOID, BinaryAccuracy),
+        ("accuracy { top_k: 2 }", 3, SOFTMAX3, TopKAccuracy),
+        ("mean_absolute_error {}", 1, L2, MeanAbsoluteError),
+        ("mean_squared_error {}", 1, L2, MeanSquaredError),
+    ],
+)
+def test_metrics_by_name(text, num_class, outputs, cls):
+    assert type(make_metric(config(text), num_class, outputs)) is cls
+    assert metric_name(config(text)) == text.split()[0]
+
+
+def test_two_classes_are_ranked_by_the_second():
+    assert make_metric(config("auc {}"), 2, SOFTMAX2).output == "probs1"
+    assert make_metric(config("auc {}"), 1, SIGMOID).output == "probs"
+
+
+@pytest.mark.parametrize(
+    ("text", "num_class", "outputs", "message"),
+    [
+        ("auc {}", 3, SOFTMAX3, "metric auc needs the probability of one of two classes.*given num_class 3"),
+        ("auc {}", 1, L2, "given num_class 1 with outputs y"),
+        (
+            "accuracy {}",
+            1,
+            L2,
+            r"metric accuracy needs the prediction 'probs' \(from a cross entropy loss\); outputs are y",
+        ),
+        ("accuracy { top_k: 4 }", 3, SOFTMAX3, "metric accuracy has top_k 4; allowed: 1 to num_class 3"),
+        ("mean_squared_error {}", 1, SIGMOID, r"needs the prediction 'y' \(from l2_loss\); outputs are logits, probs"),
+        ("xauc {}", 1, L2, "metric xauc is not available in metrics; available: auc, accuracy"),
+        ("", 1, SIGMOID, "a metrics entry is empty; set one of auc"),
+    ],
+)
+def test_metrics_that_do_not_fit(text, num_class, outputs, message):
+    with pytest.raises(ConfigError, match=message):
+        make_metric(config(text), num_class, outputs)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("auc {} decay_rate: 1", "decay_rate 1; allowed: 0 up to, not with, 1"),
+        ("auc {} decay_step: 0", "decay_step 0; allowed: 1 or more"),
+        ("recall_at_k {}", "metric recall_at_k is not available in train_metrics"),
+        ("decay_step: 10", "a train_metrics entry is empty"),
+    ],
+)
+def test_train_metrics_that_do_not_fit(text, message):
+    with pytest.raises(ConfigError, match=message):
+        make_train_metric(text_format.Parse(text, TrainMetricConfig()), 1, SIGMOID)
