@@ -100,7 +100,7 @@ class Model(nn.Module):
     @property
     def tables(self) -> dict[str, TableSpec]:
         """Embedding tables by name."""
-        return self.embedding_groups.tables
+        return {table.name: table for table in self.embedding_groups.tables}
 
     @property
     def output_names(self) -> list[str]:
