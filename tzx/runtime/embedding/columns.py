@@ -1,0 +1,157 @@
+"""Columns of a feature group: which tensors its features give, joined in listed order.
+
+Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.embedding.specs import Lookup, TablePlan, check_supported
+from tzx.runtime.errors import ConfigError, DataError
+from tzx.runtime.nn.jagged import pad
+
+if TYPE_CHECKING:
+    from tzx.runtime.features import Feature
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one feature gives to a group: a lookup, or `dim` numbers of the batch starting at `start`."""
+
+    name: str
+    dim: int
+    lookup: Lookup | None = None
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a feature is used: the group's name for messages, and what decides its tables."""
+
+    group: str
+    is_wide: bool = False
+    suffix: str = ""
+
+
+class ColumnFactory:
+    """Makes columns of features and registers the tables that they need."""
+
+    def __init__(self, features: Iterable[Feature], layout: BatchLayout, tables: TablePlan) -> None:
+        self._features = {f.name: f for f in features}
+        self._tables = tables
+        ends = torch.tensor((0, *layout.dense_dims)).cumsum(0).tolist()
+        self._dense_start = dict(zip(layout.dense, ends, strict=False))
+
+    def feature(self, name: str, group: str) -> Feature:
+        """The feature called `name`; a ConfigError names the nearest one when there is none."""
+        if name not in self._features:
+            near = difflib.get_close_matches(name, self._features, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"feature group {group!r}: unknown feature {name!r}{hint}")
+        check_supported(self._features[name])
+        return self._features[name]
+
+    def row_column(self, name: str, place: Place) -> Column:
+        """Column of one value or pooled row per row of the batch."""
+        feature = self.feature(name, place.group)
+        if feature.is_sparse:
+            return self._lookup_column(feature, place, elements=False)
+        if place.is_wide:
+            raise ConfigError(
+                f"feature group {place.group!r}: dense feature {name!r} cannot be in a WIDE group; give it boundaries"
+            )
+        if feature.is_sequence:
+            raise ConfigError(
+                f"feature group {place.group!r}: dense sequence {name!r} has no single value per row; "
+                f"put it into sequence_groups or into a SEQUENCE group"
+            )
+        return Column(name, feature.value_dim, start=self._dense_start[name])
+
+    def element_column(self, name: str, place: Place) -> Column:
+        """Column of one value or pooled row per element of a sequence."""
+        feature = self.feature(name, place.group)
+        if feature.is_sparse:
+            return self._lookup_column(feature, place, elements=True)
+        return Column(name, feature.value_dim)
+
+    def _lookup_column(self, feature: Feature, place: Place, elements: bool) -> Column:
+        lookup = self._tables.add(feature, is_wide=place.is_wide, suffix=place.suffix, elements=elements)
+        return Column(feature.name, self._tables.dim(lookup), lookup)
+
+
+class RowColumns:
+    """Columns with one vector per row."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.dims = {c.name: c.dim for c in columns}
+        self._runs = _runs(columns)
+
+    def tensors(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> list[Tensor]:
+        """Tensors [B, ...] in listed order, neighbouring dense columns as one."""
+        return [batch.dense[:, run] if isinstance(run, slice) else pooled[run] for run in self._runs]
+
+    def join(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+        """All columns: [B, D]."""
+        return torch.cat(self.tensors(pooled, batch), dim=1)
+
+
+class ElementColumns:
+    """Columns with one vector per element of a sequence; the first one decides how long the sequence is."""
+
+    def __init__(self, group: str, columns: Sequence[Column]) -> None:
+        self.group = group
+        self.columns = tuple(columns)
+        self.dims = {c.name: c.dim for c in columns}
+
+    def lengths(self, batch: Batch) -> Tensor:
+        """Elements per row, int64 [B]."""
+        return batch.sequences[self.columns[0].name].seq_lengths.long()
+
+    def padded(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+        """All columns, zero beyond the end of each row: [B, T, D]."""
+        positions_T = batch.sequences[self.columns[0].name].positions
+        parts = [
+            pad(_values(c, pooled, batch), batch.sequences[c.name].seq_lengths.long(), positions_T)
+            for c in self.columns
+        ]
+        return torch.cat(parts, dim=2)
+
+    def flat(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+        """All columns, row after row without padding: [M, D]."""
+        parts = [_values(c, pooled, batch) for c in self.columns]
+        if not torch.compiler.is_compiling():
+            self._check_counts(parts)
+        return torch.cat(parts, dim=1)
+
+    def _check_counts(self, parts: Sequence[Tensor]) -> None:
+        for column, part in zip(self.columns, parts, strict=True):
+            if part.shape[0] != parts[0].shape[0]:
+                raise DataError(
+                    f"feature group {self.group!r}: {column.name!r} has {part.shape[0]} elements in this batch but "
+                    f"{self.columns[0].name!r} has {parts[0].shape[0]}; sequences of one group must be equally long"
+                )
+
+
+def _values(column: Column, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+    return batch.sequences[column.name].values if column.lookup is None else pooled[column.lookup]
+
+
+def _runs(columns: Sequence[Column]) -> list[slice | Lookup]:
+    runs: list[slice | Lookup] = []
+    for column in columns:
+        last = runs[-1] if runs else None
+        if column.lookup is not None:
+            runs.append(column.lookup)
+        elif isinstance(last, slice) and last.stop == column.start:
+            runs[-1] = slice(last.start, column.start + column.dim)
+        else:
+            runs.append(slice(column.start, column.start + column.dim))
+    return runs

@@ -1,0 +1,234 @@
+"""Feature groups: from a batch to the tensors that models work on.
+
+Every table is looked up once per batch, however many groups use a feature; groups then only join columns.
+
+Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width of a group.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.embedding.columns import Column, ColumnFactory, ElementColumns, Place, RowColumns
+from tzx.runtime.embedding.specs import Lookup, TablePlan, TableSpec, WideOptions, home_of
+from tzx.runtime.embedding.tables import PooledTables, SequenceTables
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.nn.sequence_encoders import make_encoder
+from tzx.runtime.protos.model_pb2 import JAGGED_SEQUENCE, SEQUENCE, WIDE, FeatureGroupConfig, SeqGroupConfig
+from tzx.runtime.protos.seq_encoder_pb2 import DINEncoder, SeqEncoderConfig
+
+if TYPE_CHECKING:
+    from tzx.runtime.features import Feature
+
+
+class EmbeddingGroups(nn.Module):
+    """All feature groups of a model, with the embedding tables that they share.
+
+    Outputs: `<group>` for DEEP and WIDE; `<group>.query`, `<group>.sequence` and `<group>.sequence_length` for SEQUENCE
+    and JAGGED_SEQUENCE, where a part without features has no output.
+
+    Args:
+        features: features that groups may name.
+        groups: what to build.
+        layout: where features lie in a batch.
+        wide: width and initializer of the tables of WIDE groups.
+
+    Raises:
+        ConfigError: a group or a table that does not fit together; the message names group and feature.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        groups: Sequence[FeatureGroupConfig],
+        layout: BatchLayout,
+        wide: WideOptions | None = None,
+    ) -> None:
+        super().__init__()
+        plan = TablePlan(wide)
+        factory = ColumnFactory(features, layout, plan)
+        self.groups = nn.ModuleDict()
+        for config in groups:
+            if "." in config.group_name or config.group_name in self.groups:
+                raise ConfigError(f"feature group {config.group_name!r}: names must be unique and without dots")
+            self.groups[config.group_name] = _make_group(config, factory)
+        self.tables: tuple[TableSpec, ...] = plan.tables()
+        self.collections = _make_collections(self.tables, layout)
+        self._dims: dict[str, dict[str, int]] = {}
+        for group in self.groups.values():
+            self._dims.update(group.dims)  # type: ignore[arg-type]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Tensors of every group by output name."""
+        pooled: dict[Lookup, Tensor] = {}
+        for collection in self.collections.values():
+            pooled.update(collection(batch))
+        outputs: dict[str, Tensor] = {}
+        for group in self.groups.values():
+            outputs.update(group(pooled, batch))
+        return outputs
+
+    def feature_dims(self, output: str) -> dict[str, int]:
+        """Width of each feature, and of each encoder, in the output called `output`."""
+        if output not in self._dims:
+            near = difflib.get_close_matches(output, self._dims, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"no feature group output {output!r}{hint} There are: {', '.join(self._dims)}")
+        return dict(self._dims[output])
+
+    def group_dims(self, output: str) -> list[int]:
+        """Widths of the features of an output, in listed order."""
+        return list(self.feature_dims(output).values())
+
+    def total_dim(self, output: str) -> int:
+        """Width D of an output."""
+        return sum(self.group_dims(output))
+
+
+class _RowGroup(nn.Module):
+    """DEEP and WIDE: columns, then encoded sequences."""
+
+    def __init__(self, config: FeatureGroupConfig, factory: ColumnFactory) -> None:
+        super().__init__()
+        self.name = config.group_name
+        place = Place(self.name, config.group_type == WIDE, config.embedding_name_suffix)
+        self.columns = RowColumns([factory.row_column(n, place) for n in _unique(config.feature_names, self.name)])
+        self.sequences = _make_sequences(config, factory)
+        self.encoders = nn.ModuleList()
+        self.inputs = [_chosen(e).input for e in config.sequence_encoders]
+        dims = dict(self.columns.dims)
+        for i, encoder in enumerate(config.sequence_encoders):
+            self.encoders.append(self._make_encoder(encoder))
+            dims[f"{self.name}_seq_encoder_{i}"] = self.encoders[-1].out_dim  # type: ignore[assignment]
+        if not dims:
+            raise ConfigError(f"feature group {self.name!r} has neither features nor sequence encoders")
+        self.dims = {self.name: dims}
+
+    def forward(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> dict[str, Tensor]:
+        parts = self.columns.tensors(pooled, batch)
+        encoded = {name: s.tensors(pooled, batch) for name, s in self.sequences.items()}
+        for encoder, name in zip(self.encoders, self.inputs, strict=True):
+            parts.append(encoder(*encoded[name]))
+        return {self.name: torch.cat(parts, dim=1)}
+
+    def _make_encoder(self, config: SeqEncoderConfig) -> nn.Module:
+        name = _chosen(config).input
+        if name not in self.sequences:
+            known = ", ".join(self.sequences) or "none"
+            raise ConfigError(
+                f"feature group {self.name!r}: a sequence encoder reads {name!r}, which is not one of the group's "
+                f"sequence_groups ({known})"
+            )
+        source = self.sequences[name]
+        try:
+            return make_encoder(config, sum(source.query.dims.values()), sum(source.sequence.dims.values()))
+        except ConfigError as error:
+            raise ConfigError(f"feature group {self.name!r}: {error}") from error
+
+
+class _SequenceGroup(nn.Module):
+    """SEQUENCE and JAGGED_SEQUENCE: a query per row, and a sequence, padded or flat."""
+
+    def __init__(self, config: FeatureGroupConfig, factory: ColumnFactory) -> None:
+        super().__init__()
+        if config.sequence_groups or config.sequence_encoders:
+            raise ConfigError(
+                f"feature group {config.group_name!r}: sequence_groups and sequence_encoders belong into DEEP groups"
+            )
+        self.name = config.group_name
+        self.jagged = config.group_type == JAGGED_SEQUENCE
+        self.source = _SequenceSource(config, self.name, factory)
+        query, sequence = self.source.query.dims, self.source.sequence.dims
+        self.dims = {f"{self.name}.query": query} if query else {}
+        if sequence:
+            self.dims[f"{self.name}.sequence"] = sequence
+
+    def forward(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> dict[str, Tensor]:
+        outputs = {}
+        if self.source.query.dims:
+            outputs[f"{self.name}.query"] = self.source.query.join(pooled, batch)
+        if self.source.sequence.dims:
+            elements = self.source.sequence
+            flatten = elements.flat if self.jagged else elements.padded
+            outputs[f"{self.name}.sequence"] = flatten(pooled, batch)
+            outputs[f"{self.name}.sequence_length"] = elements.lengths(batch)
+        return outputs
+
+
+class _SequenceSource:
+    """The features of a sequence group: plain ones form the query, sequences the sequence."""
+
+    def __init__(self, config: FeatureGroupConfig | SeqGroupConfig, name: str, factory: ColumnFactory) -> None:
+        place = Place(name, suffix=config.embedding_name_suffix)
+        query: list[Column] = []
+        elements: list[Column] = []
+        for feature in _unique(config.feature_names, name):
+            if factory.feature(feature, name).is_sequence:
+                elements.append(factory.element_column(feature, place))
+            else:
+                query.append(factory.row_column(feature, place))
+        if not query and not elements:
+            raise ConfigError(f"feature group {name!r} has no features")
+        self.query = RowColumns(query)
+        self.sequence = ElementColumns(name, elements)
+
+    def tensors(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Query [B, Q], padded sequence [B, T, D] and lengths [B]."""
+        query = self.query.join(pooled, batch) if self.query.dims else None
+        return query, self.sequence.padded(pooled, batch), self.sequence.lengths(batch)
+
+
+def _make_group(config: FeatureGroupConfig, factory: ColumnFactory) -> nn.Module:
+    is_sequence = config.group_type in (SEQUENCE, JAGGED_SEQUENCE)
+    return _SequenceGroup(config, factory) if is_sequence else _RowGroup(config, factory)
+
+
+def _make_sequences(config: FeatureGroupConfig, factory: ColumnFactory) -> dict[str, _SequenceSource]:
+    name = config.group_name
+    if config.sequence_groups and not config.sequence_encoders:
+        raise ConfigError(f"feature group {name!r} has sequence_groups but no sequence_encoders to read them")
+    sequences: dict[str, _SequenceSource] = {}
+    for sequence in config.sequence_groups:
+        own_name = sequence.group_name or (name if len(config.sequence_groups) == 1 else "")
+        if not own_name:
+            raise ConfigError(f"feature group {name!r}: each of several sequence_groups needs a group_name")
+        if own_name in sequences:
+            raise ConfigError(f"feature group {name!r}: two sequence_groups are named {own_name!r}")
+        sequences[own_name] = _SequenceSource(sequence, own_name, factory)
+        if not sequences[own_name].sequence.columns:
+            raise ConfigError(f"feature group {name!r}: sequence group {own_name!r} has no sequence feature")
+    return sequences
+
+
+def _make_collections(tables: Sequence[TableSpec], layout: BatchLayout) -> nn.ModuleDict:
+    collections = nn.ModuleDict()
+    pooled = [t for t in tables if home_of(t) == "pooled"]
+    weighted = [t for t in tables if home_of(t) == "weighted"]
+    if pooled:
+        collections["pooled"] = PooledTables(pooled, layout)
+    if weighted:
+        collections["weighted"] = PooledTables(weighted, layout)
+    # TorchRec wants equal widths within one EmbeddingCollection.
+    sequence = sorted((t for t in tables if home_of(t) == "sequence"), key=lambda t: t.dim)
+    for dim, group in groupby(sequence, key=lambda t: t.dim):
+        collections[f"sequence_{dim}"] = SequenceTables(list(group), layout)
+    return collections
+
+
+def _unique(names: Sequence[str], group: str) -> Sequence[str]:
+    repeated = sorted({n for n in names if list(names).count(n) > 1})
+    if repeated:
+        raise ConfigError(f"feature group {group!r} lists {', '.join(repeated)} more than once")
+    return names
+
+
+def _chosen(config: SeqEncoderConfig) -> DINEncoder:
+    # Every encoder message has an input.
+    return getattr(config, config.WhichOneof("seq_module") or "din_encoder")
