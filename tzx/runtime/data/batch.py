@@ -3,57 +3,25 @@
 * Ids of all plain sparse features share one buffer, feature after feature ("key-major"), as TorchRec lays out its
   KeyedJaggedTensor, so that a view is all it takes to make one.
 * Sequences share buffers in the same way; per-feature tensors are views into them.
+* All tensors of a batch made by `pack` are views on one block of memory, so that moving it to a GPU is one copy.
 * Knows nothing of TorchRec: serving imports this module and must not import that one.
 
 Legend: B rows, F features of a section, N ids, M sequence elements, T longest sequence of the batch.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from tzx.runtime.data.layout import BatchLayout, FeatureShape
+
+__all__ = ["Batch", "BatchLayout", "Elements", "FeatureShape", "Jagged", "map_tensors"]
+
 T = TypeVar("T")
-
-
-class FeatureShape(Protocol):
-    """The part of a feature that decides where it lies in a batch."""
-
-    name: str
-    is_sequence: bool
-    is_sparse: bool
-    is_weighted: bool
-    value_dim: int
-
-
-@dataclass(frozen=True)
-class BatchLayout:
-    """Which features lie in which section of a batch, in config order."""
-
-    dense: tuple[str, ...] = ()
-    dense_dims: tuple[int, ...] = ()
-    ids: tuple[str, ...] = ()
-    weighted_ids: tuple[str, ...] = ()
-    sequence_ids: tuple[str, ...] = ()
-    sequence_dense: tuple[str, ...] = ()
-
-    @staticmethod
-    def from_features(features: Iterable[FeatureShape]) -> "BatchLayout":
-        """Sort features into sections."""
-        features = list(features)
-        dense = [f for f in features if not f.is_sparse and not f.is_sequence]
-        sparse = [f for f in features if f.is_sparse and not f.is_sequence]
-        return BatchLayout(
-            dense=tuple(f.name for f in dense),
-            dense_dims=tuple(f.value_dim for f in dense),
-            ids=tuple(f.name for f in sparse if not f.is_weighted),
-            weighted_ids=tuple(f.name for f in sparse if f.is_weighted),
-            sequence_ids=tuple(f.name for f in features if f.is_sparse and f.is_sequence),
-            sequence_dense=tuple(f.name for f in features if not f.is_sparse and f.is_sequence),
-        )
 
 
 @dataclass
@@ -93,8 +61,9 @@ class Batch:
     sequences: dict[str, Elements] = field(default_factory=dict)
     labels: dict[str, Tensor] = field(default_factory=dict)
     sample_weights: dict[str, Tensor] = field(default_factory=dict)
+    jagged_labels: dict[str, Jagged] = field(default_factory=dict)  # labels that are lists; lengths [B]
     reserved: pa.RecordBatch | None = None
-    position: Mapping[str, int] | None = None  # rows consumed so far by source, for resuming
+    position: Mapping[str, int] | None = None  # where this rank's epoch goes on after this batch
 
     def dense_of(self, name: str) -> Tensor:
         """Values of a dense feature, [B, value_dim]."""
@@ -112,16 +81,21 @@ class Batch:
         return section.values[start : start + int(lengths[at].sum())], lengths[at]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
-        """Copy to `device`."""
-        return map_tensors(self, lambda t: t.to(device, non_blocking=non_blocking))
+        """Copy to `device`, each block of memory once."""
+        return _by_storage(self, lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """Copy to page-locked memory, from which a GPU copies asynchronously."""
-        return map_tensors(self, lambda t: t.pin_memory())
+        return _by_storage(self, lambda t: t if t.is_pinned() else t.pin_memory())
 
     def record_stream(self, stream: torch.Stream) -> None:
         """Tell the allocator that `stream` uses these tensors."""
-        map_tensors(self, lambda t: (t.record_stream(stream), t)[1])  # type: ignore[arg-type]
+
+        def record(tensor: Tensor) -> Tensor:
+            tensor.record_stream(stream)  # type: ignore[arg-type]
+            return tensor
+
+        _by_storage(self, record)
 
 
 def map_tensors(value: T, fn: Any) -> T:
@@ -130,6 +104,26 @@ def map_tensors(value: T, fn: Any) -> T:
         return fn(value)
     if isinstance(value, dict):
         return {k: map_tensors(v, fn) for k, v in value.items()}  # type: ignore[return-value]
-    if isinstance(value, (Batch, Jagged, Elements)) and is_dataclass(value):
+    if isinstance(value, (Batch, Jagged, Elements)):
         return type(value)(**{f.name: map_tensors(getattr(value, f.name), fn) for f in fields(value)})
     return value
+
+
+def _by_storage(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:
+    """Apply `move` to each distinct block of memory as bytes, and rebuild the views on what it returns."""
+    moved: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def rebuild(tensor: Tensor) -> Tensor:
+        if tensor.numel() == 0:
+            return move(tensor)
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in moved:
+            flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)  # type: ignore[call-overload]
+            moved[storage.data_ptr()] = (flat, move(flat))
+        flat, copy = moved[storage.data_ptr()]
+        if copy is flat:
+            return tensor
+        view = torch.empty(0, dtype=tensor.dtype, device=copy.device)
+        return view.set_(copy.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+
+    return map_tensors(batch, rebuild)

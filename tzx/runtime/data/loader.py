@@ -1,0 +1,203 @@
+"""The loader: this rank's batches of an epoch, in an order that depends on nothing but the data and the settings.
+
+A thread reads rows in order (stream.py), turns them into blocks (transform.py), itself or through worker processes
+(workers.py), and stays a few batches ahead of the consumer.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from tzx.runtime.data import stream
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.labels import check_types
+from tzx.runtime.data.layout import BatchLayout
+from tzx.runtime.data.packing import Block, unpack
+from tzx.runtime.data.plan import Position, Settings
+from tzx.runtime.data.prefetch import Prefetch
+from tzx.runtime.data.readers import Chunk, open_reader
+from tzx.runtime.data.transform import Transform
+from tzx.runtime.errors import ConfigError, DataError
+from tzx.runtime.protos import data_pb2
+
+if TYPE_CHECKING:
+    from tzx.runtime.features import FeatureSet
+
+logger = logging.getLogger("tzx")
+
+ALL_COLUMNS = "ALL_COLUMNS"
+ALL_EFFECTIVE_COLUMNS = "ALL_EFFECTIVE_COLUMNS"
+_AHEAD = 4  # batches ready before the consumer asks
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """Which part of the data this process reads, and what for.
+
+    Args:
+        batch_size: rows per batch; None takes the config's (`eval_batch_size` in eval mode where set).
+        num_workers: exactly so many worker processes; None takes the config's, capped to what helps on this machine.
+        reserved_columns: raw columns to keep in `Batch.reserved`.
+        all_columns: keep all of them.
+        local_world_size: processes of the job on this machine, which share its cores.
+        device: "cuda" puts batches into page-locked memory, if `data_config.pin_memory` is set.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    mode: Literal["train", "eval", "predict"] = "train"
+    seed: int = 0
+    batch_size: int | None = None
+    num_workers: int | None = None
+    reserved_columns: tuple[str, ...] = ()
+    all_columns: bool = False
+    local_world_size: int = 1
+    device: str = "cpu"
+
+
+class DataLoader:
+    """Batches of one data set."""
+
+    def __init__(
+        self, data_config: data_pb2.DataConfig, features: "FeatureSet", paths: str, options: LoaderOptions
+    ) -> None:
+        """Open the files, count rows and check the columns that the features and labels need.
+
+        Raises:
+            UserError: no file under a path.
+            DataError: a file is damaged, or a column is missing or of a wrong type, or there are no rows to train on.
+        """
+        self._config, self._options, self._features = data_config, options, features
+        self.layout = BatchLayout.from_features(features.features)
+        self.wait_seconds = 0.0
+        self._needs_labels = options.mode != "predict"
+        self._reader = open_reader(data_config, paths, self._columns(features))
+        self.schema: pa.Schema = self._reader.schema
+        self.num_rows = self._reader.num_rows
+        self._check(paths)
+        self._transform = Transform(
+            features,
+            self.layout,
+            tuple(data_config.label_fields) if self._needs_labels else (),
+            tuple(data_config.sample_weight_fields) if self._needs_labels else (),
+            options.mode == "train",
+            data_config.sample_mask_prob,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a full batch."""
+        config, options = self._config, self._options
+        if options.batch_size is not None:
+            return options.batch_size
+        if options.mode == "eval" and config.HasField("eval_batch_size"):
+            return config.eval_batch_size
+        return config.batch_size
+
+    def epoch(self, epoch: int = 0, start: Mapping[str, int] | None = None) -> Iterator[Batch]:
+        """This rank's batches of one epoch, from `start` on, which is the (merged) position of earlier batches.
+
+        Closing the iterator ends every thread and process it uses.
+        """
+        settings = self._settings(epoch)
+        position = Position.parse(start or {}, self.num_rows).advance(settings)
+        ahead = Prefetch(partial(self._produce, position), _AHEAD)
+        try:
+            yield from self._timed(iter(ahead))
+        finally:
+            ahead.close()
+
+    def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.wait_seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+    def _settings(self, epoch: int) -> Settings:
+        config, options = self._config, self._options
+        if not (config.shuffle and options.mode == "train"):
+            return Settings(options.world_size, 0, 0, epoch)
+        block_rows = max(1, config.shuffle_buffer_size) * self.batch_size
+        return Settings(options.world_size, block_rows, options.seed % 2**63, epoch)
+
+    def _produce(self, position: Position) -> Iterator[Batch]:
+        config, rank = self._config, self._options.rank
+        plan, consumed = position.plan(rank, self._reader.boundaries)
+        drop_last = config.drop_remainder and self._options.mode == "train"
+        cost = (config.sample_cost_field, config.batch_cost_size) if self._cost_field else ("", 0)
+        cut = stream.Cut(self.batch_size, *cost, drop_last)
+        for chunk in stream.batches(self._reader, plan, consumed, cut):
+            batch = self._make(chunk, (self._options.seed % 2**63, rank, consumed))
+            consumed += batch.size
+            batch.position = position.state(rank, consumed)
+            yield batch
+
+    def _make(self, chunk: Chunk, key: tuple[int, ...]) -> Batch:
+        block = Block(pinned=self._pinned)
+        try:
+            contents, _ = self._transform(self._reader.with_origin(chunk), key, block.allocate)
+        except DataError as error:
+            raise self._located(error, chunk) from error
+        batch = unpack(contents, block.tensor, self.layout)
+        batch.reserved = self._reserved(chunk)
+        return batch
+
+    def _located(self, error: DataError, chunk: Chunk) -> DataError:
+        row = getattr(error, "row", None)
+        if row is None:
+            return error
+        return DataError(f"{self._reader.place(int(chunk.rows[row]))}: {error}")
+
+    @property
+    def _pinned(self) -> bool:
+        return self._options.device.startswith("cuda") and self._config.pin_memory and self._options.mode != "predict"
+
+    @property
+    def _cost_field(self) -> str:
+        return self._config.sample_cost_field if self._config.batch_cost_size else ""
+
+    def _reserved(self, chunk: Chunk) -> pa.RecordBatch | None:
+        names = self._reserved_names
+        return chunk.batch.select(names) if names else None
+
+    @property
+    def _reserved_names(self) -> list[str]:
+        wanted = self._options.reserved_columns
+        if self._options.all_columns or ALL_COLUMNS in wanted:
+            return self.schema.names
+        if ALL_EFFECTIVE_COLUMNS in wanted:
+            return list(self._features.input_columns)
+        return list(wanted)
+
+    def _columns(self, features: "FeatureSet") -> list[str] | None:
+        config, options = self._config, self._options
+        if options.all_columns or ALL_COLUMNS in options.reserved_columns:
+            return None
+        columns = list(features.input_columns)
+        if self._needs_labels:
+            columns += [*config.label_fields, *config.sample_weight_fields]
+        if self._cost_field:
+            columns.append(self._cost_field)
+        return list(dict.fromkeys(columns + [c for c in options.reserved_columns if c != ALL_EFFECTIVE_COLUMNS]))
+
+    def _check(self, paths: str) -> None:
+        config = self._config
+        sampler = config.WhichOneof("sampler")
+        if sampler and self._options.mode != "predict":
+            raise ConfigError(f"data_config.{sampler}: samplers come with the match models; this version has none")
+        if not self.batch_size:
+            raise ConfigError("data_config.batch_size is 0; give at least 1")
+        if self._needs_labels:
+            check_types(self.schema, config.label_fields, config.sample_weight_fields)
+        if not self.num_rows:
+            if self._options.mode == "train":
+                raise DataError(f"there are no rows to train on in {paths}")
+            logger.warning("there are no rows in %s", paths)

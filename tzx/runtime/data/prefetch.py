@@ -1,0 +1,63 @@
+"""Runs an iterator ahead of its consumer in a thread, through a bounded queue."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+
+
+class Prefetch(Generic[T]):
+    """At most `depth` items ahead of the consumer; errors of the producer come out where they would have come out.
+
+    Closing it stops the thread at its next item and waits for it, so that nothing is left behind.
+    """
+
+    def __init__(self, produce: Callable[[], Iterator[T]], depth: int) -> None:
+        """`produce` is called in the thread, and the iterator it returns is closed there."""
+        self._produce = produce
+        self._items: queue.Queue[tuple[str, object]] = queue.Queue(depth)
+        self._stop = threading.Event()
+        # A daemon, so that a consumer that forgets the iterator cannot keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._run, name="tzx-loader", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            kind, item = self._items.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise item  # type: ignore[misc]
+            yield item  # type: ignore[misc]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        last: tuple[str, object] = ("end", None)
+        items = iter(())  # type: Iterator[T]
+        try:
+            items = self._produce()
+            for item in items:
+                if not self._put(("item", item)):
+                    break
+        except BaseException as error:
+            last = ("error", error)
+        finally:
+            getattr(items, "close", lambda: None)()
+        self._put(last)
+
+    def _put(self, entry: tuple[str, object]) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._items.put(entry, timeout=_POLL_SECONDS)
+                return True
+            except queue.Full:
+                continue
+        return False

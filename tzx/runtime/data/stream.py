@@ -1,0 +1,106 @@
+"""The raw rows of one rank's epoch, in order, cut into batches. All that decides order lives here and in plan.py.
+
+Workers never read files: they are given rows that this one stream has put in order, so their number cannot matter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tzx.runtime.data.plan import Block, Plan, Rows
+from tzx.runtime.data.readers import Chunk, Reader
+from tzx.runtime.errors import DataError
+
+_READ_ROWS = 16384  # rows decoded at a time, where the batch size does not ask for more
+_MOST_ROWS = 1 << 20  # of a batch cut by cost, where costs are (nearly) all zero
+
+
+@dataclass(frozen=True)
+class Cut:
+    """When a batch is full: at `size` rows or, if `cost_field` is set, before its sum of costs exceeds `cost`."""
+
+    size: int
+    cost_field: str = ""
+    cost: int = 0
+    drop_last: bool = False
+
+    def rows_of(self, reader: Reader, chunk: Chunk, spent: float) -> tuple[int, float, bool]:
+        """How many rows of `chunk` still fit after `spent` (rows or cost), what they cost, and if that fills it."""
+        if not self.cost_field:
+            room = self.size - int(spent)
+            taken = min(room, chunk.batch.num_rows)
+            return taken, taken, taken == room
+        total = np.cumsum(_costs(reader, chunk, self.cost_field)) + spent
+        taken = int(np.searchsorted(total, self.cost, side="right"))
+        full = taken < len(total)
+        if taken == 0 and spent == 0:  # a row dearer than the limit is a batch by itself
+            return 1, float(total[0]), True
+        return taken, float(total[taken - 1] - spent) if taken else 0.0, full
+
+
+def batches(reader: Reader, plan: Plan, consumed: int, cut: Cut) -> Iterator[Chunk]:
+    """The batches of `plan` after its first `consumed` rows."""
+    parts: list[Chunk] = []
+    spent, rows = 0.0, 0
+    for chunk in _ordered(reader, plan, consumed, cut.size):
+        while chunk.batch.num_rows:
+            taken, cost, full = cut.rows_of(reader, chunk, spent)
+            if taken:
+                parts.append(Chunk(chunk.batch.slice(0, taken), chunk.rows[:taken]))
+            spent, rows = spent + cost, rows + taken
+            chunk = Chunk(chunk.batch.slice(taken), chunk.rows[taken:])
+            if full or rows >= max(_MOST_ROWS, cut.size):
+                yield join(parts)
+                parts, spent, rows = [], 0.0, 0
+    if parts and not cut.drop_last:
+        yield join(parts)
+
+
+def join(chunks: list[Chunk]) -> Chunk:
+    """One chunk of the rows of several; a single one is passed on uncopied."""
+    if len(chunks) == 1:
+        return chunks[0]
+    table = pa.Table.from_batches([c.batch for c in chunks]).combine_chunks()
+    batches = table.to_batches()
+    if len(batches) > 1:
+        raise DataError(
+            "a text column of the shuffle buffer exceeds 2 GiB;"
+            " lower data_config.shuffle_buffer_size or data_config.batch_size"
+        )
+    return Chunk(batches[0], np.concatenate([c.rows for c in chunks]))
+
+
+def _ordered(reader: Reader, plan: Plan, consumed: int, batch_rows: int) -> Iterator[Chunk]:
+    """Chunks in the plan's order; whole batches where possible, so that cutting copies nothing."""
+    read_rows = batch_rows * max(1, _READ_ROWS // batch_rows)
+    for block in plan.blocks(consumed):
+        chunks = reader.chunks(block.pieces, read_rows)
+        if block.permutation is None:
+            yield from chunks
+        else:
+            yield from _permuted(chunks, block, batch_rows)
+
+
+def _permuted(chunks: Iterator[Chunk], block: Block, batch_rows: int) -> Iterator[Chunk]:
+    assert block.permutation is not None
+    order: Rows = block.permutation[block.skip :]
+    if not len(order):
+        return
+    whole = join(list(chunks))
+    for start in range(0, len(order), batch_rows):
+        chosen = order[start : start + batch_rows]
+        yield Chunk(whole.batch.take(pa.array(chosen)), whole.rows[chosen])
+
+
+def _costs(reader: Reader, chunk: Chunk, name: str) -> npt.NDArray[np.float64]:
+    column = chunk.batch.column(name)
+    costs = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    bad = ~(costs >= 0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        place = reader.place(int(chunk.rows[row]))
+        raise DataError(f"{place}: sample cost {name!r} is {column[row].as_py()}; costs are numbers from 0 up")
+    return costs
