@@ -197,6 +197,7 @@ def _start_supervisor(job: Path, spec: dict[str, Any]) -> subprocess.Popen[bytes
             folder = job / role["folder"] / str(index)
             folder.mkdir(parents=True)
             replica["env"].setdefault("TORCHELASTIC_ERROR_FILE", str(folder / "error.json"))
+            replica["env"].setdefault("PET_LOG_DIR", str(folder / "torchelastic"))  # torchrun's --log_dir
     env = dict(os.environ)
     if "PYTHONPATH" in env:  # the supervisor's working directory is another one
         env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in env["PYTHONPATH"].split(os.pathsep))

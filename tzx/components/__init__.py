@@ -1,1 +1,291 @@
-"""TorchX components: the functions that `torchx run` calls."""
+"""TorchX components: `torchx run tzx.components.train --config x.config`.
+
+Each function is a command line: its parameters are the flags, its docstring is the help. TorchX reads this file's text,
+so every function here is a component, with types that TorchX knows (no `X | None`, no `list[str]`).
+"""
+
+from typing import Dict, List, Optional
+
+import torchx.specs as specs
+
+from tzx.launch import resources, roles
+
+
+@roles.user_errors
+def train(
+    *args: str,
+    config: str,
+    train_input_path: Optional[str] = None,
+    eval_input_path: Optional[str] = None,
+    model_dir: Optional[str] = None,
+    continue_train: bool = False,
+    fine_tune_checkpoint: Optional[str] = None,
+    ignore_restore_optimizer: bool = False,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    j: str = "1x1",
+    cpu: Optional[int] = None,
+    gpu: Optional[int] = None,
+    memMB: Optional[int] = None,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    max_restarts: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Train a model, with an evaluation at each checkpoint.
+
+    Args:
+        args: more flags of the app, after --; e.g. -- --seed 1 --set=train_config.num_steps=10
+        config: config file (protobuf text or JSON)
+        train_input_path: training data instead of what the config names
+        eval_input_path: evaluation data instead of what the config names
+        model_dir: where checkpoints go instead of where the config says
+        continue_train: go on from the newest checkpoint in model_dir
+        fine_tune_checkpoint: start with the parameters of this checkpoint
+        ignore_restore_optimizer: take parameters but no optimizer state from a checkpoint
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        j: NODESxPROCESSES, e.g. 1x4, 2x8, or 1:4x8 for one to four nodes
+        cpu: cores per node (default: 2 for each process)
+        gpu: GPUs per node (default: 0)
+        memMB: memory per node in MB (default: 4096 for each process)
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the config's file name)
+        max_retries: how often the scheduler restarts a failed job
+        max_restarts: how often torchrun restarts failed processes without leaving the job
+        debug: show tracebacks and debug logs
+    """
+    return roles.app_def(
+        roles.App(
+            "tzx.apps.train",
+            "trainer",
+            {
+                "config": config,
+                "train_input_path": train_input_path,
+                "eval_input_path": eval_input_path,
+                "model_dir": model_dir,
+                "continue_train": continue_train,
+                "fine_tune_checkpoint": fine_tune_checkpoint,
+                "ignore_restore_optimizer": ignore_restore_optimizer,
+                "edit_config_json": edit_config_json,
+            },
+            set,
+            args,
+        ),
+        roles.Job(
+            j,
+            resources.Demand(cpu, gpu, memMB, h),
+            env or {},
+            mounts or (),
+            image,
+            name,
+            max_retries,
+            max_restarts,
+            debug,
+        ),
+    )
+
+
+@roles.user_errors
+def eval(
+    *args: str,
+    config: str,
+    checkpoint_path: Optional[str] = None,
+    eval_input_path: Optional[str] = None,
+    model_dir: Optional[str] = None,
+    eval_result_filename: Optional[str] = None,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    j: str = "1x1",
+    cpu: Optional[int] = None,
+    gpu: Optional[int] = None,
+    memMB: Optional[int] = None,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Evaluate a checkpoint and write its metrics.
+
+    Args:
+        args: more flags of the app, after --
+        config: config file (protobuf text or JSON)
+        checkpoint_path: a checkpoint or a model directory (default: the newest one in model_dir)
+        eval_input_path: evaluation data instead of what the config names
+        model_dir: where checkpoints lie instead of where the config says
+        eval_result_filename: file in model_dir for the metrics
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        j: NODESxPROCESSES, e.g. 1x4 or 2x8
+        cpu: cores per node (default: 2 for each process)
+        gpu: GPUs per node (default: 0)
+        memMB: memory per node in MB (default: 4096 for each process)
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the config's file name)
+        max_retries: how often the scheduler restarts a failed job
+        debug: show tracebacks and debug logs
+    """
+    return roles.app_def(
+        roles.App(
+            "tzx.apps.eval",
+            "evaluator",
+            {
+                "config": config,
+                "checkpoint_path": checkpoint_path,
+                "eval_input_path": eval_input_path,
+                "model_dir": model_dir,
+                "eval_result_filename": eval_result_filename,
+                "edit_config_json": edit_config_json,
+            },
+            set,
+            args,
+        ),
+        roles.Job(j, resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug),
+    )
+
+
+@roles.user_errors
+def export(
+    *args: str,
+    config: str,
+    export_dir: str,
+    checkpoint_path: Optional[str] = None,
+    asset_files: Optional[str] = None,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    cpu: Optional[int] = None,
+    gpu: Optional[int] = None,
+    memMB: Optional[int] = None,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Write a checkpoint as a bundle for prediction and serving.
+
+    Args:
+        args: more flags of the app, after --
+        config: config file (protobuf text or JSON)
+        export_dir: where the bundle goes; must not exist
+        checkpoint_path: a checkpoint or a model directory (default: the newest one in model_dir)
+        asset_files: more files for the bundle, separated by commas
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        cpu: cores (default: 2)
+        gpu: GPUs (default: 0)
+        memMB: memory in MB (default: 4096)
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the config's file name)
+        max_retries: how often the scheduler restarts a failed job
+        debug: show tracebacks and debug logs
+    """
+    return roles.app_def(
+        roles.App(
+            "tzx.apps.export",
+            "exporter",
+            {
+                "config": config,
+                "export_dir": export_dir,
+                "checkpoint_path": checkpoint_path,
+                "asset_files": asset_files,
+                "edit_config_json": edit_config_json,
+            },
+            set,
+            args,
+        ),
+        roles.Job(
+            "1x1", resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug
+        ),
+    )
+
+
+@roles.user_errors
+def predict(
+    *args: str,
+    predict_input_path: str,
+    predict_output_path: str,
+    scripted_model_path: Optional[str] = None,
+    config: Optional[str] = None,
+    checkpoint_path: Optional[str] = None,
+    reserved_columns: Optional[str] = None,
+    output_columns: Optional[str] = None,
+    batch_size: Optional[int] = None,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    j: str = "1x1",
+    cpu: Optional[int] = None,
+    gpu: Optional[int] = None,
+    memMB: Optional[int] = None,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Score rows with an exported bundle, or with a checkpoint.
+
+    Args:
+        args: more flags of the app, after --
+        predict_input_path: data to score
+        predict_output_path: directory for the scores, one file for each process
+        scripted_model_path: a bundle that export has written
+        config: config file, together with checkpoint_path, when there is no bundle
+        checkpoint_path: a checkpoint or a model directory, when there is no bundle
+        reserved_columns: input columns to copy to the output, separated by commas; ALL_COLUMNS for all
+        output_columns: which predictions to write, separated by commas (default: all)
+        batch_size: rows scored at a time
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        j: NODESxPROCESSES, e.g. 1x4 or 2x8
+        cpu: cores per node (default: 2 for each process)
+        gpu: GPUs per node (default: 0)
+        memMB: memory per node in MB (default: 4096 for each process)
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the model's name)
+        max_retries: how often the scheduler restarts a failed job
+        debug: show tracebacks and debug logs
+    """
+    return roles.app_def(
+        roles.App(
+            "tzx.apps.predict",
+            "predictor",
+            {
+                "scripted_model_path": scripted_model_path,
+                "config": config,
+                "checkpoint_path": checkpoint_path,
+                "predict_input_path": predict_input_path,
+                "predict_output_path": predict_output_path,
+                "reserved_columns": reserved_columns,
+                "output_columns": output_columns,
+                "batch_size": batch_size,
+                "edit_config_json": edit_config_json,
+            },
+            set,
+            args,
+        ),
+        roles.Job(j, resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug),
+    )

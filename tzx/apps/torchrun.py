@@ -1,0 +1,77 @@
+"""torchrun that finds rank 0 by tzx's contract and ends with the exit code of the rank that failed.
+
+python -m tzx.apps.torchrun --nnodes 2 --nproc_per_node 8 -m tzx.apps.train --config x.config
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from tzx.apps.command import run
+
+# Codes that say what happened. The ranks that only lost their peer end with others, sometimes sooner.
+_TELLING = (2, 65, 74, 75, 143)
+
+
+class Failure(Protocol):
+    """What torch knows of a rank that failed."""
+
+    exitcode: int
+    error_file: str
+    timestamp: int
+
+
+def main(argv: list[str]) -> int:
+    """Runs torch.distributed.run, and reports a failure in one line and one code."""
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    args = torchrun.parse_args([*rendezvous(argv, os.environ), *argv])
+    processes = torchrun.determine_local_world_size(args.nproc_per_node)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    config, command, command_args = torchrun.config_from_args(args)
+    try:
+        elastic_launch(config, command)(*command_args)
+    except ChildFailedError as error:
+        rank, failure = root_failure(error.failures.items())
+        return _report(rank, failure)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    return 0
+
+
+def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
+    """The flags that make the agents of all nodes find each other; none are needed on a single node."""
+    nodes = argv[argv.index("--nnodes") + 1] if "--nnodes" in argv else "1"
+    if nodes in ("1", "1:1"):
+        return []
+    address = env.get("TZX_MASTER_ADDR") or env.get(env.get("TZX_RANK0_ENV", "")) or "localhost"
+    job = f"{env.get('TORCHX_JOB_ID', 'tzx')}-{env.get('TZX_RESTART_COUNT', '0')}"
+    flags = ["--rdzv_backend", "c10d", "--rdzv_id", job]
+    flags += ["--rdzv_endpoint", f"{address}:{env.get('TZX_MASTER_PORT', '29500')}"]
+    # All nodes on one host: its name need not resolve.
+    return flags + (["--local_addr", "127.0.0.1"] if address in ("localhost", "127.0.0.1") else [])
+
+
+def root_failure(failures: Iterable[tuple[int, Failure]]) -> tuple[int, Failure]:
+    """The failure that explains the others: the first one with a telling code, else the first one."""
+    ordered = sorted(failures, key=lambda item: item[1].timestamp)
+    return next((item for item in ordered if item[1].exitcode in _TELLING), ordered[0])
+
+
+def _report(rank: int, failure: Failure) -> int:
+    target = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if target and os.path.isfile(failure.error_file):
+        shutil.copyfile(failure.error_file, target)
+    code = failure.exitcode
+    how = f"exited with {code}" if code >= 0 else f"was killed by signal {-code}"
+    print(f"error: rank {rank} {how}", file=sys.stderr)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    run(main)
