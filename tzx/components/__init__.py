@@ -24,9 +24,9 @@ def train(
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
-    cpu: Optional[int] = None,
-    gpu: Optional[int] = None,
-    memMB: Optional[int] = None,
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
     h: Optional[str] = None,
     env: Optional[Dict[str, str]] = None,
     mounts: Optional[List[str]] = None,
@@ -50,9 +50,9 @@ def train(
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4, 2x8, or 1:4x8 for one to four nodes
-        cpu: cores per node (default: 2 for each process)
-        gpu: GPUs per node (default: 0)
-        memMB: memory per node in MB (default: 4096 for each process)
+        cpu: cores per node; 0 means 2 for each process
+        gpu: GPUs per node
+        memMB: memory per node in MB; 0 means 4096 for each process
         h: named resource, instead of cpu, gpu and memMB
         env: environment variables, K=V,K2=V2
         mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
@@ -104,9 +104,9 @@ def eval(
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
-    cpu: Optional[int] = None,
-    gpu: Optional[int] = None,
-    memMB: Optional[int] = None,
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
     h: Optional[str] = None,
     env: Optional[Dict[str, str]] = None,
     mounts: Optional[List[str]] = None,
@@ -127,9 +127,9 @@ def eval(
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
-        cpu: cores per node (default: 2 for each process)
-        gpu: GPUs per node (default: 0)
-        memMB: memory per node in MB (default: 4096 for each process)
+        cpu: cores per node; 0 means 2 for each process
+        gpu: GPUs per node
+        memMB: memory per node in MB; 0 means 4096 for each process
         h: named resource, instead of cpu, gpu and memMB
         env: environment variables, K=V,K2=V2
         mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
@@ -166,9 +166,9 @@ def export(
     asset_files: Optional[str] = None,
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
-    cpu: Optional[int] = None,
-    gpu: Optional[int] = None,
-    memMB: Optional[int] = None,
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
     h: Optional[str] = None,
     env: Optional[Dict[str, str]] = None,
     mounts: Optional[List[str]] = None,
@@ -187,9 +187,9 @@ def export(
         asset_files: more files for the bundle, separated by commas
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
-        cpu: cores (default: 2)
-        gpu: GPUs (default: 0)
-        memMB: memory in MB (default: 4096)
+        cpu: cores; 0 means 2
+        gpu: GPUs
+        memMB: memory in MB; 0 means 4096
         h: named resource, instead of cpu, gpu and memMB
         env: environment variables, K=V,K2=V2
         mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
@@ -228,13 +228,13 @@ def predict(
     checkpoint_path: Optional[str] = None,
     reserved_columns: Optional[str] = None,
     output_columns: Optional[str] = None,
-    batch_size: Optional[int] = None,
+    batch_size: int = 0,
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
-    cpu: Optional[int] = None,
-    gpu: Optional[int] = None,
-    memMB: Optional[int] = None,
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
     h: Optional[str] = None,
     env: Optional[Dict[str, str]] = None,
     mounts: Optional[List[str]] = None,
@@ -254,13 +254,13 @@ def predict(
         checkpoint_path: a checkpoint or a model directory, when there is no bundle
         reserved_columns: input columns to copy to the output, separated by commas; ALL_COLUMNS for all
         output_columns: which predictions to write, separated by commas (default: all)
-        batch_size: rows scored at a time
+        batch_size: rows scored at a time; 0 means as the config says
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
-        cpu: cores per node (default: 2 for each process)
-        gpu: GPUs per node (default: 0)
-        memMB: memory per node in MB (default: 4096 for each process)
+        cpu: cores per node; 0 means 2 for each process
+        gpu: GPUs per node
+        memMB: memory per node in MB; 0 means 4096 for each process
         h: named resource, instead of cpu, gpu and memMB
         env: environment variables, K=V,K2=V2
         mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
@@ -281,7 +281,7 @@ def predict(
                 "predict_output_path": predict_output_path,
                 "reserved_columns": reserved_columns,
                 "output_columns": output_columns,
-                "batch_size": batch_size,
+                "batch_size": batch_size or None,
                 "edit_config_json": edit_config_json,
             },
             set,

@@ -14,11 +14,11 @@ _MEGABYTES_PER_PROCESS = 4096
 
 @dataclass(frozen=True)
 class Demand:
-    """The resource flags of a component; None means not said."""
+    """The resource flags of a component; 0 means not said."""
 
-    cpu: int | None = None
-    gpu: int | None = None
-    memMB: int | None = None  # noqa: N815  (TorchX's name)
+    cpu: int = 0
+    gpu: int = 0
+    memMB: int = 0  # noqa: N815  (TorchX's name)
     h: str | None = None
 
 
@@ -32,7 +32,7 @@ def resource(demand: Demand, topology: Topology) -> specs.Resource:
     else:
         found = specs.Resource(
             cpu=demand.cpu or _CPUS_PER_PROCESS * topology.processes,
-            gpu=demand.gpu or 0,
+            gpu=demand.gpu,
             memMB=demand.memMB or _MEGABYTES_PER_PROCESS * topology.processes,
         )
     if 0 < found.gpu < topology.processes:
