@@ -158,8 +158,7 @@ def _theme_of(category: Int64) -> Int64:
 
 
 def _price(ad: Int64) -> Float64:
-    price: Float64 = np.round(np.exp(4.5 + 1.1 * normal(ad, 4)), 2) + 0.01
-    return price
+    return np.round(np.maximum(np.exp(4.5 + 1.1 * normal(ad, 4)), 0.01), 2).astype(np.float64)
 
 
 def _key(name: str) -> int:
