@@ -12,3 +12,8 @@ def load_with_paths(args: argparse.Namespace, fields: Iterable[str]) -> EasyRecC
     sets = list(args.sets)
     sets += [f"{name}={getattr(args, name)}" for name in fields if getattr(args, name) is not None]
     return load_config(args.config, sets, args.edit_config_json)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The entries of a comma-separated flag."""
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())

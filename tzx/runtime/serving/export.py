@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
@@ -103,8 +104,8 @@ def read_rows(trained: TrainedModel, options: ExportOptions) -> pa.Table:
     path = options.parity_input_path or config.eval_input_path.strip() or config.train_input_path
     try:
         reader = open_reader(config.data_config, path, trained.features.input_columns)
-        count = min(options.parity_rows, reader.num_rows)
-        batches = list(reader.read([(0, count)], count)) if count else []
+        first = np.array([[0, min(options.parity_rows, reader.num_rows)]])
+        batches = [rows.replace_schema_metadata(None) for rows in reader.read(first, options.parity_rows)]
     except TzxError as error:
         remedy = "an export is checked on real rows: name some that can be read here with --parity_input_path"
         raise type(error)(f"{error}\n{remedy}") from None

@@ -16,11 +16,11 @@ _SHAPE = """
     masked_scatter movedim narrow pad permute ravel repeat repeat_interleave reshape reshape_as roll scatter
     scatter_add scatter_reduce segment_reduce select select_scatter slice slice_scatter split split_with_sizes
     squeeze stack swapaxes t take_along_dim tensor_split tile to transpose tril triu type_as unbind unflatten
-    unfold unsqueeze view view_as vstack _to_copy _unsafe_view lift_fresh_copy
+    unfold unsqueeze view view_as vstack _to_copy _unsafe_view lift_fresh_copy copy
 """
 _CREATE = """
     arange empty empty_like eye full full_like linspace new_empty new_full new_ones new_zeros one_hot ones
-    ones_like scalar_tensor zeros zeros_like tril_indices triu_indices
+    ones_like scalar_tensor zeros zeros_like tril_indices triu_indices fill
 """
 _ELEMENTWISE = """
     abs acos add addcdiv addcmul asin atan atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or
@@ -33,10 +33,9 @@ _ELEMENTWISE = """
 _NEURAL = """
     adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu conv1d conv2d
     cosine_similarity dropout elu embedding embedding_bag gelu glu group_norm hardsigmoid hardswish hardtanh
-    layer_norm leaky_relu linear log_sigmoid log_softmax max_pool1d mish normalize pairwise_distance prelu
-    rms_norm rrelu scaled_dot_product_attention selu silu softmax softmin softplus softshrink tanhshrink
-    threshold _embedding_bag _log_softmax _native_batch_norm_legit_no_training _softmax native_group_norm
-    native_layer_norm _safe_softmax
+    layer_norm leaky_relu linear log_sigmoid log_softmax max_pool1d mish pairwise_distance prelu rms_norm rrelu
+    scaled_dot_product_attention selu silu softmax softplus softshrink threshold _embedding_bag _log_softmax
+    _native_batch_norm_legit_no_training _softmax native_group_norm native_layer_norm _safe_softmax
 """
 _REDUCE = """
     all amax amin aminmax any argmax argmin argsort bincount bucketize cummax cummin cumprod cumsum linalg_norm

@@ -5,6 +5,7 @@ scores = predictor.predict(record_batch)   # {"logits": float32 [B], "probs": fl
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tzx.runtime.config import parse_text
+from tzx.runtime.config import load_config, parse_text
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.data.packing import pack
 from tzx.runtime.features import FeatureSet
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.assets import bind_assets
 from tzx.runtime.serving.manifest import CONFIG, FEATURES, GRAPH, WEIGHTS, read_manifest, verify_files
 from tzx.runtime.serving.program import BundleError, Program
@@ -33,20 +35,23 @@ class Predictor:
     Args:
         bundle: directory written by `python -m tzx.apps.export`.
         device: where the graph runs, such as "cpu" or "cuda:0".
+        config: an edited version of the bundle's config, to read data in another way; see `edited_config`.
 
     Raises:
         UserError: `bundle` is missing or is no bundle.
         BundleError: a file is missing or changed, the format is unknown, or the graph asks for what graphs may not do.
     """
 
-    def __init__(self, bundle: str | Path, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, bundle: str | Path, device: str | torch.device = "cpu", config: EasyRecConfig | None = None
+    ) -> None:
         self.path = Path(bundle)
         self.device = torch.device(device)
         self.manifest = read_manifest(self.path)
         if left_out := [name for name in _REQUIRED if name not in self.manifest.files]:
             raise BundleError(f"{self.path}: the manifest does not list {', '.join(left_out)}; export again")
         verify_files(self.path, self.manifest)
-        self.config = parse_text((self.path / CONFIG).read_text(), str(self.path / CONFIG))
+        self.config = config or parse_text((self.path / CONFIG).read_text(), str(self.path / CONFIG))
         bind_assets(self.config, self.path)
         self.features = FeatureSet.from_config(self.config.feature_configs, self.config.data_config)
         self.layout = BatchLayout.from_features(self.features.features)
@@ -85,6 +90,15 @@ class Predictor:
         if list(names) != expected or program.num_inputs != len(names):
             raise BundleError(f"{self.path}: {FEATURES} and {GRAPH} do not belong to this {CONFIG}; export again")
         return program
+
+
+def edited_config(bundle: str | Path, sets: Sequence[str], edit_json: str | None) -> EasyRecConfig | None:
+    """The config of a bundle with overrides as the command line gives them; None when there are none."""
+    if not sets and not edit_json:
+        return None
+    path = Path(bundle)
+    read_manifest(path)
+    return load_config(str(path / CONFIG), sets, edit_json)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
