@@ -91,7 +91,7 @@ class SimpleAttention(SequenceEncoder):
     def forward(self, query_BQ: Tensor, sequence_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """Attend to the sequence: [B, D]."""
         key_BTD, _, valid_BT = self.truncate(sequence_BTD, lengths_B)
-        score_BT = torch.matmul(key_BTD, query_BQ.unsqueeze(2)).squeeze(2)
+        score_BT = torch.bmm(key_BTD, query_BQ.unsqueeze(2)).squeeze(2)
         return _attend(score_BT, valid_BT, key_BTD)
 
 
@@ -149,11 +149,23 @@ class SelfAttention(SequenceEncoder):
         x_BTD, _, valid_BT = self.truncate(F.pad(sequence_BTD, (0, 0, 0, 1)), lengths_B)
         # A row without elements may look everywhere: its softmax stays finite and its output is dropped below.
         hidden_BT = ~valid_BT & valid_BT.any(dim=1, keepdim=True)
-        out_BTA, _ = self.attention(
-            self.query(x_BTD), self.key(x_BTD), self.value(x_BTD), key_padding_mask=hidden_BT, need_weights=False
-        )
+        out_BTA = self._attend(self.query(x_BTD), self.key(x_BTD), self.value(x_BTD), hidden_BT)
         sum_BA = (out_BTA * valid_BT.unsqueeze(2)).sum(dim=1)
         return sum_BA / lengths_B.clamp(min=1).unsqueeze(1)
+
+    def _attend(self, query_BTA: Tensor, key_BTA: Tensor, value_BTA: Tensor, hidden_BT: Tensor) -> Tensor:
+        # What self.attention's own forward computes; that one transposes in ways that pin B in a traced graph.
+        mha = self.attention
+        weights, biases = mha.in_proj_weight.chunk(3), mha.in_proj_bias.chunk(3)
+        heads_BHTE = [
+            F.linear(x, w, b).unflatten(2, (mha.num_heads, mha.head_dim)).transpose(1, 2)
+            for x, w, b in zip((query_BTA, key_BTA, value_BTA), weights, biases, strict=True)
+        ]
+        dropout = mha.dropout if self.training else 0.0
+        out_BHTE = F.scaled_dot_product_attention(
+            *heads_BHTE, attn_mask=~hidden_BT[:, None, None, :], dropout_p=dropout
+        )
+        return mha.out_proj(out_BHTE.transpose(1, 2).flatten(2))
 
 
 class MultiWindowDIN(SequenceEncoder):
@@ -193,7 +205,7 @@ class MultiWindowDIN(SequenceEncoder):
         weighted_BTD = score_BT.unsqueeze(2) * key_BTD
         from_start_WT = torch.arange(key_BTD.shape[1], device=key_BTD.device) - self.window_start.unsqueeze(1)
         in_window_WT = (from_start_WT >= 0) & (from_start_WT < self.window_len.unsqueeze(1))
-        sum_BWD = torch.matmul(in_window_WT.to(weighted_BTD.dtype), weighted_BTD)
+        sum_BWD = torch.bmm(in_window_WT.to(weighted_BTD.dtype).expand(query_BQ.shape[0], -1, -1), weighted_BTD)
         filled_BW = (lengths_B.unsqueeze(1) - self.window_start).clamp(min=1).minimum(self.window_len)
         return torch.cat([(sum_BWD / filled_BW.unsqueeze(2)).flatten(1), query_BQ], dim=1)
 
@@ -220,7 +232,7 @@ def make_encoder(config: SeqEncoderConfig, query_dim: int, sequence_dim: int) ->
 def _attend(score_BT: Tensor, valid_BT: Tensor, key_BTD: Tensor) -> Tensor:
     masked_BT = torch.where(valid_BT, score_BT.float(), _MASKED)
     weight_BT = torch.softmax(masked_BT, dim=1) * valid_BT
-    return torch.matmul(weight_BT.unsqueeze(1).to(key_BTD.dtype), key_BTD).squeeze(1)
+    return torch.bmm(weight_BT.unsqueeze(1).to(key_BTD.dtype), key_BTD).squeeze(1)
 
 
 def _require_equal(name: str, query_dim: int, sequence_dim: int) -> None:
