@@ -1,5 +1,7 @@
 """Files that features need travel with the bundle, and a bundle's config can name no other file."""
 
+from pathlib import Path
+
 import pytest
 
 from tzx.runtime.errors import UserError
@@ -41,8 +43,8 @@ def test_assets_are_copied_and_bound_again(config, tmp_path):
     assert one.vocab_file != two.vocab_file
     assert not two.HasField("asset_dir")
     bind_assets(moved, bundle)
-    assert open(one.vocab_file).read() == "x\ny\n"
-    assert open(two.vocab_file).read() == "z\n"
+    assert Path(one.vocab_file).read_text() == "x\ny\n"
+    assert Path(two.vocab_file).read_text() == "z\n"
 
 
 def test_extra_files_keep_their_names(config, tmp_path):
@@ -68,5 +70,5 @@ def test_missing_asset_is_named(config, tmp_path):
 @pytest.mark.parametrize("path", ["/etc/passwd", "assets/../manifest.json", "../x", "assets", "assets/a/b", "other/x"])
 def test_a_bundle_names_its_own_files_only(config, tmp_path, path):
     config.feature_configs[0].id_feature.vocab_file = path
-    with pytest.raises(BundleError, match="vocab_file .* is no file of assets/ of this bundle"):
+    with pytest.raises(BundleError, match=r"vocab_file .* is no file of assets/ of this bundle"):
         bind_assets(config, tmp_path)

@@ -44,7 +44,7 @@ def test_small_differences_are_reported_and_pass():
     ],
 )
 def test_differences_fail(other):
-    with pytest.raises(ParityError, match="nothing was exported: on 20 real rows .*y differs by"):
+    with pytest.raises(ParityError, match=r"nothing was exported: on 20 real rows .*y differs by"):
         check_parity(Model(np.exp), Model(other), ROWS)
 
 
