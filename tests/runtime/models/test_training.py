@@ -1,0 +1,170 @@
+"""Gradients, losses, metrics and learning of every model."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+
+def test_gradient_reaches_every_parameter(make_case, model_texts, model_name):
+    case = make_case(model_texts[model_name], size=64)
+    torch.manual_seed(1)
+    model = case.model()
+    sum(model.loss(model.predict(case.batch), case.batch).values()).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_overfits_a_few_rows(make_case, model_texts, model_name):
+    case = make_case(model_texts[model_name], size=16)
+    case.batch.sample_weights.clear()
+    case.config.data_config.ClearField("sample_weight_fields")
+    torch.manual_seed(0)
+    model = case.model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    losses = []
+    for _ in range(200):
+        loss = sum(model.loss(model.predict(case.batch), case.batch).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.05 * losses[0] + 0.02, (losses[0], losses[-1])
+
+
+def test_rows_do_not_influence_each_other(make_case, model_texts, model_name):
+    """Scores of the first rows stay the same when other rows follow them."""
+    text = model_texts[model_name]
+    many = make_case(text, size=6, seed=3)
+    model = many.model().eval()
+    one = copy.deepcopy(many.batch)
+    with torch.no_grad():
+        whole, again = model.predict(many.batch), model(one)
+    for name, value in whole.items():
+        assert torch.equal(value, again[name])
+    assert all(value.shape[0] == 6 for value in whole.values())
+
+
+def test_single_task_weights_first_label_and_first_weight(make_case, model_texts):
+    case = make_case(model_texts["wide_and_deep"])
+    model = case.model()
+    predictions = model.predict(case.batch)
+    w = case.batch.sample_weights["w"]
+    cost = F.binary_cross_entropy(predictions["probs"], case.batch.labels["click"].float(), reduction="none")
+    losses = model.loss(predictions, case.batch)
+    assert list(losses) == model.loss_names == ["binary_cross_entropy"]
+    assert losses["binary_cross_entropy"].item() == pytest.approx((cost * w / w.mean()).mean().item(), rel=1e-5)
+
+
+def test_tower_weights(make_case, model_texts):
+    text = model_texts["mmoe_plain"].replace(
+        'tower_name: "ctr"',
+        'tower_name: "ctr" weight: 3 sample_weight_name: "w2" task_space_indicator_label: "buy" '
+        "in_task_space_weight: 2 out_task_space_weight: 0.5",
+    )
+    case = make_case(text)
+    model = case.model()
+    predictions = model.predict(case.batch)
+    labels = case.batch.labels
+    w = case.batch.sample_weights["w2"] * torch.where(labels["buy"] > 0, 2.0, 0.5)
+    cost = F.binary_cross_entropy(predictions["probs_ctr"], labels["click"].float(), reduction="none")
+    expected = {
+        "binary_cross_entropy_ctr": 3 * (cost * w / w.mean()).mean(),
+        "softmax_cross_entropy_stars": F.nll_loss(predictions["probs_stars"].log(), labels["stars"].long()),
+        "l2_loss_value": (predictions["y_value"] - labels["stars"]).square().mean(),
+    }
+    losses = model.loss(predictions, case.batch)
+    assert list(losses) == list(expected)
+    for name, value in expected.items():
+        assert losses[name].item() == pytest.approx(value.item(), rel=1e-5), name
+
+
+def test_metrics_over_batches(make_case, model_texts):
+    first, second = (make_case(model_texts["deepfm"], size=size, seed=size) for size in (40, 25))
+    model = first.model()
+    with torch.no_grad():
+        model.output.weight *= 100  # scores far enough apart for every pair to count
+    probs, labels, losses = [], [], []
+    for case in (first, second):
+        predictions = model.predict(case.batch)
+        found = model.loss(predictions, case.batch)
+        model.update_metrics(predictions, case.batch, found)
+        probs.append(predictions["probs"].detach().numpy())
+        labels.append(case.batch.labels["click"].numpy())
+        losses.append(found["binary_cross_entropy"].item() * case.batch.size)
+    probs, labels = np.concatenate(probs), np.concatenate(labels)
+    values = {name: float(value) for name, value in model.compute_metrics().items()}
+    assert values == {
+        "auc": pytest.approx(roc_auc_score(labels, probs), abs=1e-4),
+        "accuracy": pytest.approx(accuracy_score(labels, probs > 0.5)),
+        "binary_cross_entropy": pytest.approx(sum(losses) / 65, rel=1e-5),
+    }
+    model.reset_metrics()
+    model.update_metrics(model.predict(second.batch), second.batch)
+    values = {name: float(value) for name, value in model.compute_metrics().items()}
+    assert set(values) == {"auc", "accuracy"}
+    assert values["accuracy"] == accuracy_score(labels[40:], probs[40:] > 0.5)
+
+
+def test_metric_names_carry_the_tower(make_case, model_texts):
+    case = make_case(model_texts["mmoe"], size=30)
+    model = case.model()
+    predictions = model.predict(case.batch)
+    model.update_metrics(predictions, case.batch, model.loss(predictions, case.batch))
+    for _ in range(100):
+        model.update_train_metrics(predictions, case.batch)
+    metrics = {"auc_ctr", "accuracy_stars", "mean_squared_error_value"}
+    assert set(model.compute_metrics()) == metrics | set(model.loss_names)
+    y = predictions["y_value"].detach().numpy()
+    error = np.abs(y - case.batch.labels["stars"].numpy()).mean()
+    train = {name: float(value) for name, value in model.compute_train_metrics().items()}
+    assert train == {"mean_absolute_error_value": pytest.approx(0.1 * error, rel=1e-5)}
+
+
+def test_grouped_auc_reads_the_feature(make_case, model_texts):
+    text = model_texts["wide_and_deep"] + ' metrics { grouped_auc { grouping_key: "user" } }'
+    case = make_case(text, size=60)
+    model = case.model()
+    predictions = model.predict(case.batch)
+    model.update_metrics(predictions, case.batch)
+    users, labels = case.arrays["user"].values, case.batch.labels["click"].numpy()
+    probs = predictions["probs"].detach().numpy()
+    aucs = [
+        roc_auc_score(labels[users == u], probs[users == u]) for u in set(users) if 0 < labels[users == u].mean() < 1
+    ]
+    assert float(model.compute_metrics()["grouped_auc"]) == pytest.approx(np.mean(aucs))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_widened(make_case, model_texts, dtype):
+    case = make_case(model_texts["deepfm"])
+    task = case.model().tasks[0]
+    assert {p.dtype for p in task.predict(torch.randn(5, 1, dtype=dtype)).values()} == {torch.float32}
+
+
+def test_parameter_names_are_stable(make_case, model_texts):
+    """They are the keys of checkpoints: a change here orphans what users have trained."""
+    names = list(make_case(model_texts["deepfm"]).model().state_dict())
+    assert [n for n in names if not n.startswith("embedding_groups.")] == [
+        "deep.layers.0.0.weight",
+        "deep.layers.0.0.bias",
+        "deep.layers.1.0.weight",
+        "deep.layers.1.0.bias",
+        "final.layers.0.0.weight",
+        "final.layers.0.0.bias",
+        "output.weight",
+        "output.bias",
+    ]
+    table = "embedding_groups.collections.pooled.collection.embedding_bags.user_emb.weight"
+    assert table in names
+    mmoe = list(make_case(model_texts["mmoe"]).model().state_dict())
+    for name in ("mmoe.experts.1.layers.0.0.weight", "mmoe.gates.2.1.weight", "task_towers.0.mlp.layers.0.0.bias"):
+        assert name in mmoe
+
+
+def test_tables_by_name(make_case, model_texts):
+    tables = make_case(model_texts["deepfm"]).model().tables
+    assert tables["item_emb"].dim == 4 and tables["item_emb_wide"].feature_names == ("item",)
