@@ -141,7 +141,7 @@ def test_graph_gives_what_torchrec_gives(
         actual = program.module()(flatten(batch))
     assert expected.keys() == actual.keys()
     for name in expected:
-        torch.testing.assert_close(actual[name], expected[name], rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
 def test_graph_holds_only_aten_operators(program: torch.export.ExportedProgram) -> None:
