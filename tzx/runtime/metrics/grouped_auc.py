@@ -54,7 +54,7 @@ def first_ids(values_N: Tensor, lengths_B: Tensor) -> Tensor:
 class GroupedAUC(Metric):
     """Mean AUC over the groups that have both classes; NaN when there is none.
 
-    Keeps every row in host memory (17 bytes each) until `compute`, which brings the rows of a group together on
+    Keeps every row in host memory (13 bytes each) until `compute`, which brings the rows of a group together on
     the process `key mod world`. Reading the batch's ids waits for the accelerator.
 
     Args:
