@@ -1,0 +1,152 @@
+"""Arrow arrays as NumPy views: what a column holds, whatever offset, nulls and layout it comes with.
+
+Values are returned without nulls; a mask says where the nulls were. Nothing is copied that can be viewed.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from tzx.runtime.features.arrays import Int32, Int64
+from tzx.runtime.features.ragged import Bool, Strings, UInt8, Values
+
+NO_BYTES = np.frombuffer(b"\0", np.uint8)[:0]
+INT64_MAX = np.iinfo(np.int64).max
+
+
+class WrongType(Exception):
+    """A column of a type that cannot be read as asked; the message names the type."""
+
+
+def plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array without chunks, dictionary, run ends, extension or string view."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    kind = array.type
+    if pt.is_dictionary(kind):
+        return plain(array.dictionary_decode())
+    if pt.is_run_end_encoded(kind):
+        return plain(pc.run_end_decode(array))
+    if pt.is_string_view(kind):
+        return array.cast(pa.large_string())
+    if pt.is_binary_view(kind):
+        return array.cast(pa.large_binary())
+    return array
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are byte strings."""
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_binary(kind) or pt.is_large_binary(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values are lists."""
+    return pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or is_list_view(kind)
+
+
+def is_list_view(kind: pa.DataType) -> bool:
+    """Whether values are lists that may lie in any order."""
+    return pt.is_list_view(kind) or pt.is_large_list_view(kind)
+
+
+def valid_mask(array: pa.Array) -> Bool | None:
+    """Which values are not null, or None when all are there."""
+    if not array.null_count:
+        return None
+    return array.is_valid().to_numpy(zero_copy_only=False)
+
+
+def mask_of_bytes(data: bytes) -> UInt8:
+    """A byte string as the kernels take it."""
+    return np.frombuffer(data, np.uint8)
+
+
+def strings_of(array: pa.Array) -> Strings:
+    """Views of all strings of a text array; nulls become empty strings."""
+    if not len(array):
+        empty = np.zeros(0, np.int64)
+        return Strings(NO_BYTES, empty, empty)
+    wide = pt.is_large_string(array.type) or pt.is_large_binary(array.type)
+    _, offsets_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)
+    # A copy in any case: the kernels are compiled for one layout.
+    bounds = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else NO_BYTES
+    starts, ends = bounds[:-1], bounds[1:]
+    valid = valid_mask(array)
+    if valid is not None:
+        ends = np.where(valid, ends, starts)
+    return Strings(data, starts, ends)
+
+
+def _numbers_of(array: pa.Array) -> Values:
+    kind = array.type
+    if array.null_count:
+        array = array.drop_null()
+    if pt.is_boolean(kind):
+        return array.to_numpy(zero_copy_only=False).astype(np.int64)
+    if pt.is_uint64(kind):
+        numbers = array.to_numpy()
+        if len(numbers) and numbers.max() > INT64_MAX:
+            return strings_of(array.cast(pa.string()))
+        return numbers.astype(np.int64)
+    if pt.is_integer(kind):
+        return array.to_numpy().astype(np.int64, copy=False)
+    if pt.is_float16(kind):
+        return array.to_numpy().astype(np.float32)
+    return array.to_numpy()
+
+
+def scalars_of(array: pa.Array) -> tuple[Values, Bool | None]:
+    """Values of an array of numbers or text, without nulls, and where they were (None: nowhere).
+
+    Raises:
+        WrongType: the values are neither numbers nor text.
+    """
+    array = plain(array)
+    kind = array.type
+    valid = valid_mask(array)
+    if pt.is_null(kind):
+        return np.zeros(0, np.int64), np.zeros(len(array), bool)
+    if is_text(kind):
+        strings = strings_of(array)
+        return (strings if valid is None else strings[valid]), valid
+    if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind):
+        return _numbers_of(array), valid
+    if pt.is_temporal(kind) or pt.is_decimal(kind):
+        return scalars_of(array.cast(pa.string()))
+    raise WrongType(str(kind))
+
+
+def list_parts(array: pa.Array) -> tuple[pa.Array, Int32]:
+    """Items of all lists one after the other, and items per list; null lists have none."""
+    if is_list_view(array.type):
+        return array.flatten(), pc.list_value_length(array).fill_null(0).to_numpy().astype(np.int32)
+    valid = valid_mask(array)
+    if pt.is_fixed_size_list(array.type):
+        lengths = np.full(len(array), array.type.list_size, np.int32)
+        return array.flatten(), (lengths if valid is None else lengths * valid).astype(np.int32)
+    offsets = array.offsets.to_numpy()
+    lengths = np.diff(offsets).astype(np.int32)
+    if valid is not None and lengths[~valid].any():
+        return array.flatten(), (lengths * valid).astype(np.int32)
+    return array.values.slice(offsets[0], offsets[-1] - offsets[0]), lengths
+
+
+def map_parts(array: pa.MapArray) -> tuple[pa.Array, pa.Array, Int32]:
+    """Keys and values of all maps one after the other, and entries per map; null maps have none."""
+    valid = valid_mask(array)
+    offsets: Int64 = array.offsets.to_numpy().astype(np.int64)
+    lengths = np.diff(offsets).astype(np.int32)
+    first, total = offsets[0], offsets[-1] - offsets[0]
+    keys, items = array.keys.slice(first, total), array.items.slice(first, total)
+    if valid is not None and lengths[~valid].any():
+        keep = pa.array(np.repeat(valid, lengths))
+        keys, items = keys.filter(keep), items.filter(keep)
+        lengths = (lengths * valid).astype(np.int32)
+    return keys, items, lengths

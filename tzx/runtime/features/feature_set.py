@@ -1,0 +1,140 @@
+"""All features of a config: the graph they form, and generating a batch of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+
+from tzx.runtime.config import effective_fg_mode
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.features.arrays import FeatureData
+from tzx.runtime.features.declared import FROM_FEATURE, declared_features
+from tzx.runtime.features.feature import Feature
+from tzx.runtime.features.node import Context, Node, make_node, unknown_needs
+from tzx.runtime.features.ragged import BadValue
+from tzx.runtime.features.reading import WrongType
+from tzx.runtime.features.settings import FeatureSettings
+from tzx.runtime.features.source import Source
+from tzx.runtime.protos import data_pb2
+
+
+class FeatureSet:
+    """Features in config order; made by `from_config`, pure and picklable afterwards."""
+
+    def __init__(self, nodes: Sequence[Node], settings: FeatureSettings) -> None:
+        self._nodes = tuple(_in_order(nodes))
+        self.settings = settings
+        shown = [node.feature for node in nodes if not node.stub]
+        self.features: tuple[Feature, ...] = tuple(shown)
+        self.input_columns = tuple(dict.fromkeys(column for node in nodes for column in node.feature.inputs))
+
+    @classmethod
+    def from_config(
+        cls,
+        feature_configs: Iterable[Any],
+        data_config: data_pb2.DataConfig,
+        settings: FeatureSettings | None = None,
+    ) -> "FeatureSet":
+        """Resolve feature configs.
+
+        Args:
+            feature_configs: FeatureConfig messages.
+            data_config: its fg_mode and fg_encoded_multival_sep count.
+            settings: hashing and naming; read from the environment when not given.
+
+        Raises:
+            ConfigError: with one line per problem.
+        """
+        settings = settings or FeatureSettings.from_env()
+        mode = effective_fg_mode(data_config)
+        context = Context(mode, data_config.fg_encoded_multival_sep, settings)
+        nodes: list[Node] = []
+        problems = [] if context.encoded_separator else ["fg_encoded_multival_sep is empty"]
+        seen: set[str] = set()
+        for declared in declared_features(feature_configs, settings):
+            if declared.name in seen:
+                problems.append(f"feature {declared.name!r} is given twice")
+            seen.add(declared.name)
+            if declared.config.stub_type and mode in (data_pb2.FG_NONE, data_pb2.FG_BUCKETIZE):
+                continue
+            try:
+                nodes.append(make_node(declared, context))
+            except ConfigError as error:
+                problems.append(f"feature {declared.name!r}: {error}")
+        problems += [] if problems else unknown_needs(nodes)
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return cls(_with_users(nodes), settings)
+
+    @property
+    def by_name(self) -> Mapping[str, Feature]:
+        """Features by full name."""
+        return MappingProxyType({feature.name: feature for feature in self.features})
+
+    def generate(self, record_batch: pa.RecordBatch, is_training: bool = False) -> dict[str, FeatureData]:
+        """Make all features of a batch of rows.
+
+        Args:
+            record_batch: has at least `input_columns`; its schema metadata `tzx.origin` says where it came from.
+            is_training: apply the sample mask.
+
+        Returns:
+            Arrays by full feature name, in the order of `features`.
+
+        Raises:
+            DataError: a column is missing or of the wrong type, or a value cannot be used.
+        """
+        source = Source(record_batch, is_training)
+        read_by_others = {name for node in self._nodes for name in node.needs}
+        made: dict[str, FeatureData] = {}
+        for node in self._nodes:
+            name = node.feature.name
+            try:
+                ragged = node.run(source)
+            except BadValue as error:
+                raise source.failure(name, error) from None
+            except WrongType as error:
+                raise source.wrong_type(name, node.feature.inputs, error) from None
+            if name in read_by_others:
+                source.made[name] = ragged
+            if not node.stub and node.output is not None:
+                made[name] = node.output.pack(ragged)
+        return {feature.name: made[feature.name] for feature in self.features}
+
+
+def _in_order(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes with every one after those it reads.
+
+    Raises:
+        ConfigError: features read each other in a circle.
+    """
+    by_name = {node.feature.name: node for node in nodes}
+    done: dict[str, Node] = {}
+    for start in by_name:
+        path = [start]
+        while path:
+            node = by_name[path[-1]]
+            waiting = [need for need in node.needs if need not in done]
+            if not waiting:
+                done[node.feature.name] = node
+                path.pop()
+            elif waiting[0] in path:
+                circle = " -> ".join([*path[path.index(waiting[0]) :], waiting[0]])
+                raise ConfigError(f"features read each other in a circle: {circle}")
+            else:
+                path.append(waiting[0])
+    return list(done.values())
+
+
+def _with_users(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes whose features know whether they depend on the user only, through other features too."""
+    users: dict[str, bool] = {}
+    for node in _in_order(nodes):
+        of_inputs = [
+            users[i.name] if i.side == FROM_FEATURE else i.side in ("user", "const") or i.is_sequence
+            for i in node.inputs
+        ]
+        users[node.feature.name] = all(of_inputs) if node.needs else node.feature.is_user
+    return [replace(node, feature=replace(node.feature, is_user=users[node.feature.name])) for node in nodes]

@@ -1,0 +1,168 @@
+"""Splitting text and reading integers from it, over slices of one byte buffer.
+
+A string is data[start:end]. Kernels count first and fill second, so that every output is allocated once.
+"""
+
+import numpy as np
+from numba import njit
+
+from tzx.runtime.features.arrays import Int32, Int64
+from tzx.runtime.features.ragged import UInt8
+
+OK, NOT_A_NUMBER, TOO_LARGE = 0, 1, 2
+
+
+@njit(nogil=True, cache=True)
+def _find(data: UInt8, start: int, end: int, needle: UInt8) -> int:
+    """First place of `needle` in data[start:end], or `end`."""
+    size = len(needle)
+    first = needle[0]
+    for at in range(start, end - size + 1):
+        if data[at] == first:
+            same = True
+            for j in range(1, size):
+                if data[at + j] != needle[j]:
+                    same = False
+                    break
+            if same:
+                return at
+    return end
+
+
+@njit(nogil=True, cache=True)
+def _count_tokens(data: UInt8, start: int, end: int, separator: UInt8, drop_empty: bool) -> int:
+    count = 0
+    at = start
+    while True:
+        stop = _find(data, at, end, separator)
+        if stop > at or not drop_empty:
+            count += 1
+        if stop >= end:
+            return count
+        at = stop + len(separator)
+
+
+@njit(nogil=True, cache=True)
+def split(
+    data: UInt8, starts: Int64, ends: Int64, separator: UInt8, drop_empty: bool, limit: int
+) -> tuple[Int64, Int64, Int32]:
+    """Split every string; an empty string has no tokens. At most `limit` tokens each (0: all).
+
+    Returns:
+        Starts [N] and ends [N] of all tokens, tokens per string [S].
+    """
+    size = len(starts)
+    counts = np.zeros(size, np.int32)
+    total = 0
+    for i in range(size):
+        if ends[i] > starts[i]:
+            count = _count_tokens(data, starts[i], ends[i], separator, drop_empty)
+            if limit > 0 and count > limit:
+                count = limit
+            counts[i] = count
+            total += count
+    out_starts = np.empty(total, np.int64)
+    out_ends = np.empty(total, np.int64)
+    n = 0
+    for i in range(size):
+        left = counts[i]
+        at = starts[i]
+        while left > 0:
+            stop = _find(data, at, ends[i], separator)
+            if stop > at or not drop_empty:
+                out_starts[n] = at
+                out_ends[n] = stop
+                n += 1
+                left -= 1
+            at = stop + len(separator)
+    return out_starts, out_ends, counts
+
+
+@njit(nogil=True, cache=True)
+def find_last(data: UInt8, starts: Int64, ends: Int64, byte: int) -> Int64:
+    """Place of the last `byte` of every string, or its end."""
+    out = np.empty(len(starts), np.int64)
+    for i in range(len(starts)):
+        out[i] = ends[i]
+        for at in range(ends[i] - 1, starts[i] - 1, -1):
+            if data[at] == byte:
+                out[i] = at
+                break
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _is_space(byte: int) -> bool:
+    return byte == 32 or (9 <= byte <= 13)
+
+
+@njit(nogil=True, cache=True)
+def _parse_int(data: UInt8, start: int, end: int) -> tuple[int, int]:
+    """Value and status of one integer: spaces around it, a sign, and a fraction of zeros are allowed."""
+    while start < end and _is_space(data[start]):
+        start += 1
+    while start < end and _is_space(data[end - 1]):
+        end -= 1
+    negative = False
+    if start < end and (data[start] == 45 or data[start] == 43):
+        negative = data[start] == 45
+        start += 1
+    if start == end or not 48 <= data[start] <= 57:
+        return 0, NOT_A_NUMBER
+    while start < end and data[start] == 48:
+        start += 1
+    magnitude = np.uint64(0)
+    at = start
+    while at < end and 48 <= data[at] <= 57:
+        magnitude = magnitude * np.uint64(10) + np.uint64(data[at] - 48)
+        at += 1
+    # 19 digits always fit 64 bits without a sign.
+    if at - start > 19 or magnitude > np.uint64(9223372036854775807) + np.uint64(negative):
+        return 0, TOO_LARGE
+    if at < end and data[at] == 46:
+        at += 1
+        while at < end and data[at] == 48:
+            at += 1
+    if at < end:
+        return 0, NOT_A_NUMBER
+    return (-np.int64(magnitude) if negative else np.int64(magnitude)), OK
+
+
+@njit(nogil=True, cache=True)
+def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int]:
+    """Read every string as int64.
+
+    Returns:
+        Values [N], index of the first string that is none (-1: all are), and why.
+    """
+    out = np.empty(len(starts), np.int64)
+    for i in range(len(starts)):
+        value, status = _parse_int(data, starts[i], ends[i])
+        if status != OK:
+            return out, i, status
+        out[i] = value
+    return out, -1, OK
+
+
+@njit(nogil=True, cache=True)
+def trim(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
+    """Copy all strings, without spaces around them, one after the other.
+
+    Returns:
+        Bytes, and offsets [N + 1] into them: the two buffers of an Arrow large_string array.
+    """
+    offsets = np.zeros(len(starts) + 1, np.int64)
+    firsts = np.empty(len(starts), np.int64)
+    for i in range(len(starts)):
+        start, end = starts[i], ends[i]
+        while start < end and _is_space(data[start]):
+            start += 1
+        while start < end and _is_space(data[end - 1]):
+            end -= 1
+        firsts[i] = start
+        offsets[i + 1] = offsets[i] + (end - start)
+    out = np.empty(offsets[-1], np.uint8)
+    for i in range(len(starts)):
+        for j in range(offsets[i + 1] - offsets[i]):
+            out[offsets[i] + j] = data[firsts[i] + j]
+    return out, offsets

@@ -1,0 +1,234 @@
+"""One feature ready to run: what it reads, its operator, and what makes ids or numbers of the result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.features import kinds
+from tzx.runtime.features.bucketizers import OPTIONS, Bucketizer, Identity, make_bucketizer
+from tzx.runtime.features.declared import FROM_FEATURE, Declared, Input, generated_here, raw_inputs
+from tzx.runtime.features.feature import Feature, make_feature
+from tzx.runtime.features.numbers import to_float32
+from tzx.runtime.features.operators import Operator, make_operator
+from tzx.runtime.features.operators.base import layout_of
+from tzx.runtime.features.outputs import NO_IDS, NO_NUMBERS, DenseOutput, Output, SparseOutput
+from tzx.runtime.features.ragged import BadValue, Numbers, Ragged, as_rows
+from tzx.runtime.features.reading import Layout, read
+from tzx.runtime.features.settings import FeatureSettings
+from tzx.runtime.features.source import Source
+from tzx.runtime.protos import data_pb2
+
+
+@dataclass(frozen=True)
+class Context:
+    """What of a data config concerns features."""
+
+    mode: "data_pb2.FgMode"
+    encoded_separator: str
+    settings: FeatureSettings
+
+
+@dataclass(frozen=True)
+class Node:
+    """One feature of the graph; `output` is None for a stub that passes its raw values on."""
+
+    feature: Feature
+    stub: bool
+    inputs: tuple[Input, ...]
+    layout: Layout
+    operator: Operator | None
+    output: Output | None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Features whose output it reads."""
+        return tuple(i.name for i in self.inputs if i.side == FROM_FEATURE)
+
+    def run(self, source: Source) -> Ragged:
+        """Values of the feature for one batch."""
+        masked = self._masked_input(source)
+        inputs = [self._read(source, entry, at == masked) for at, entry in enumerate(self.inputs)]
+        values = inputs[0] if self.operator is None else self.operator(inputs)
+        return values if self.output is None else self.output(values)
+
+    def _masked_input(self, source: Source) -> int:
+        """Index of the input that the sample mask nulls: the first that is no map; -1 for none."""
+        if source.mask is None or not getattr(self.feature.config, "use_mask", False):
+            return -1
+        return next((at for at, i in enumerate(self.inputs) if i.column and not source.is_map(i.column)), -1)
+
+    def _read(self, source: Source, entry: Input, masked: bool) -> Ragged:
+        layout = self.layout if entry.is_sequence else replace(self.layout, delimiter=None)
+        ragged = source.read(entry, layout, masked)
+        if entry.side != FROM_FEATURE:
+            return ragged
+        return _as_elements(ragged) if self.feature.is_sequence else as_rows(ragged)
+
+
+def _as_elements(ragged: Ragged) -> Ragged:
+    """Every value of a plain feature as an element of a sequence."""
+    if ragged.seq_lengths is not None:
+        return ragged
+    return replace(ragged, lengths=np.ones(len(ragged.values), np.int32), seq_lengths=ragged.lengths)
+
+
+def make_node(declared: Declared, context: Context) -> Node:
+    """Resolve one declared feature for a mode.
+
+    Raises:
+        ConfigError: its config cannot work; the message does not name the feature yet.
+    """
+    config = declared.config
+    _check_separators(declared, context)
+    generated = generated_here(context.mode)
+    given = _inputs_of(declared, context, generated)
+    reads = given if generated else (Input("", declared.name, declared.name, declared.is_sequence),)
+    default_text = kinds.default_value(config, declared.is_sequence)
+    bucketizer = make_bucketizer(config, default_text, context.settings)
+    feature = make_feature(declared, given, [i.column for i in reads if i.column], bucketizer)
+    operator = make_operator(declared) if generated else None
+    layout = operator.layout if operator else _column_layout(declared, feature, context)
+    stub = config.stub_type
+    output = _make_output(feature, layout, bucketizer, context) if not stub or bucketizer else None
+    return Node(feature, stub, reads, layout, operator, output)
+
+
+def _inputs_of(declared: Declared, context: Context, generated: bool) -> tuple[Input, ...]:
+    try:
+        inputs = raw_inputs(declared, context.settings)
+    except ConfigError:
+        # Columns named like features need no expressions; only who the feature belongs to is lost.
+        if generated:
+            raise
+        return ()
+    if generated and not inputs:
+        raise ConfigError('it has no input; write expression: "side:name"')
+    if generated and context.mode != data_pb2.FG_DAG and any(i.side == FROM_FEATURE for i in inputs):
+        raise ConfigError("an input with side feature: needs fg_mode: FG_DAG")
+    return inputs
+
+
+def _check_separators(declared: Declared, context: Context) -> None:
+    if not declared.separator:
+        raise ConfigError("separator is empty; it must be at least one character")
+    if declared.is_sequence and not declared.tokens_as_sequence and not declared.delimiter:
+        raise ConfigError("sequence_delim is empty; it must be at least one character")
+    if context.mode == data_pb2.FG_BUCKETIZE and declared.tokens_as_sequence:
+        raise ConfigError("tokens_as_sequence does not work with fg_mode: FG_BUCKETIZE")
+
+
+def _column_layout(declared: Declared, feature: Feature, context: Context) -> Layout:
+    """How a column named like the feature is written, in FG_NONE and FG_BUCKETIZE."""
+    if context.mode == data_pb2.FG_BUCKETIZE:
+        drop_empty = kinds.KINDS[feature.kind].word_like or feature.is_sparse
+        return layout_of(declared, drop_empty=drop_empty, weighted=feature.is_weighted)
+    separator = context.encoded_separator.encode()
+    delimiter = separator if declared.tokens_as_sequence else declared.delimiter.encode()
+    return Layout(
+        separator=separator,
+        delimiter=delimiter if declared.is_sequence else None,
+        drop_empty=feature.is_sparse,
+        fill_rows=_encoded_default(feature) is not None,
+        weighted=feature.is_weighted,
+        map_keys=True,
+    )
+
+
+def _encoded_default(feature: Feature) -> str | None:
+    """Text that fills missing values in FG_NONE; None when they are not filled."""
+    given = feature.config.fg_encoded_default_value
+    if given:
+        return given
+    use_mask = getattr(feature.config, "use_mask", False)
+    return kinds.default_value(feature.config, feature.is_sequence) or None if use_mask else None
+
+
+def _make_output(feature: Feature, layout: Layout, bucketizer: Bucketizer | None, context: Context) -> Output:
+    encoded = context.mode == data_pb2.FG_NONE
+    if not feature.is_sparse:
+        return _dense_output(feature, layout, encoded)
+    if encoded:
+        return _encoded_ids(feature, layout, bucketizer, context)
+    if feature.kind == "tokenize_feature":
+        bucketizer = Identity(feature.num_embeddings, "size of the tokenizer")
+    if bucketizer is None:
+        options = ", ".join(option for option in OPTIONS if option in feature.config.DESCRIPTOR.fields_by_name)
+        raise ConfigError(f"nothing turns its values into ids; set one of {options}")
+    text = "" if feature.kind == "tokenize_feature" else kinds.default_value(feature.config, feature.is_sequence)
+    return SparseOutput(bucketizer, _default(feature, "default_value", text, layout, bucketizer))
+
+
+def _dense_output(feature: Feature, layout: Layout, encoded: bool) -> DenseOutput:
+    if not encoded:
+        text = kinds.default_value(feature.config, feature.is_sequence)
+        default = _default(feature, "default_value", text, layout, None)
+        return DenseOutput(feature.value_dim, default, "set default_value")
+    text = _encoded_default(feature) or ""
+    default = _default(feature, _default_option(feature), text, _default_layout(feature, layout), None)
+    return DenseOutput(feature.value_dim, default, "set fg_encoded_default_value")
+
+
+def _encoded_ids(feature: Feature, layout: Layout, bucketizer: Bucketizer | None, context: Context) -> SparseOutput:
+    """Ids that are final: only checked against the table they will index."""
+    any_id = context_free(feature)
+    ids = Identity(0 if any_id else feature.num_embeddings, "rows of its embedding table")
+    if feature.config.fg_encoded_default_value:
+        default = _default(feature, "fg_encoded_default_value", _encoded_default(feature) or "", layout, ids)
+        return SparseOutput(ids, default)
+    text = _encoded_default(feature) or ""
+    if text and (bucketizer is None or feature.kind == "tokenize_feature"):
+        raise ConfigError("use_mask needs fg_encoded_default_value, the ids that a masked value gets")
+    if not text or bucketizer is None:
+        return SparseOutput(ids, NO_IDS)
+    default = _default(feature, "default_value", text, _default_layout(feature, layout), bucketizer)
+    return SparseOutput(ids, default)
+
+
+def context_free(feature: Feature) -> bool:
+    """Whether any 64-bit id is allowed, because the table maps ids to rows itself."""
+    fields: Any = feature.config.DESCRIPTOR.fields_by_name
+    return any(option in fields and feature.config.HasField(option) for option in ("zch", "dynamicemb"))
+
+
+def _default_option(feature: Feature) -> str:
+    return "fg_encoded_default_value" if feature.config.fg_encoded_default_value else "default_value"
+
+
+def _default_layout(feature: Feature, layout: Layout) -> Layout:
+    """fg_encoded_default_value is written like the data, default_value with the feature's own separator."""
+    if feature.config.fg_encoded_default_value:
+        return layout
+    return replace(layout, separator=getattr(feature.config, "separator", "\x1d").encode())
+
+
+def _default(feature: Feature, option: str, text: str, layout: Layout, bucketizer: Bucketizer | None) -> Numbers:
+    """Values that take the place of a missing slot: ids through `bucketizer`, otherwise numbers."""
+    if not text:
+        return NO_IDS if bucketizer else NO_NUMBERS
+    try:
+        row = read(pa.array([text]), replace(layout, delimiter=None), option)
+        values: Numbers = bucketizer(row) if bucketizer else to_float32(row)
+    except BadValue as error:
+        raise ConfigError(f"{option} {text!r}: {error.problem}") from None
+    width = feature.value_dim
+    repeated = not kinds.KINDS[feature.kind].word_like and len(values) == 1
+    if repeated and width > 1:
+        return np.repeat(values, width)
+    if not feature.is_sparse and len(values) != width:
+        raise ConfigError(f"{option} {text!r} has {len(values)} numbers where value_dim is {width}")
+    return values
+
+
+def unknown_needs(nodes: Sequence[Node]) -> list[str]:
+    """One line for every `feature:` input that names no feature."""
+    known = {node.feature.name for node in nodes}
+    return [
+        f"feature {node.feature.name!r}: input feature:{name} names no feature"
+        for node in nodes
+        for name in node.needs
+        if name not in known
+    ]

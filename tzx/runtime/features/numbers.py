@@ -1,0 +1,94 @@
+"""Numbers out of values of any kind."""
+
+import numpy as np
+import pyarrow as pa
+
+from tzx.runtime.features.arrays import Float32, Int64
+from tzx.runtime.features.ragged import Numbers, Ragged, Strings, Values, bad_value
+
+SHOWN_CHARACTERS = 60
+
+
+def quoted(text: str) -> str:
+    """A value as it stands in a message: quoted and not too long."""
+    return repr(text) if len(text) <= SHOWN_CHARACTERS else repr(text[:SHOWN_CHARACTERS]) + "..."
+
+
+def to_ints(ragged: Ragged) -> Int64:
+    """All values as int64 [N].
+
+    Raises:
+        BadValue: a value is not a whole number, or does not fit 64 bits.
+    """
+    values = ragged.values
+    if isinstance(values, Strings):
+        from tzx.runtime.features.kernels import text
+
+        numbers, bad, status = text.parse_ints(values.data, values.starts, values.ends)
+        if bad >= 0:
+            why = "is not an integer" if status == text.NOT_A_NUMBER else "does not fit a 64-bit integer"
+            raise bad_value(ragged, bad, f"{quoted(values.text(bad))} {why}")
+        return numbers
+    if values.dtype == np.int64:
+        return values  # type: ignore[return-value]
+    whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
+    if not whole.all():
+        bad = int(np.argmin(whole))
+        raise bad_value(ragged, bad, f"{values[bad]} is not an integer")
+    return values.astype(np.int64)
+
+
+def _arrow_text(values: Strings) -> pa.Array:
+    """The strings as an Arrow array of their own, spaces around them removed."""
+    from tzx.runtime.features.kernels import text
+
+    data, offsets = text.trim(values.data, values.starts, values.ends)
+    return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def _first_failure(array: pa.Array) -> int:
+    """Index of the first string that is not a number, given that there is one."""
+    low, high = 0, len(array)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            array.slice(low, middle - low).cast(pa.float64())
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
+
+
+def to_floats(ragged: Ragged) -> Numbers:
+    """All values as float32 or float64 [N]; integers become float64.
+
+    Raises:
+        BadValue: a value is not a number.
+    """
+    values = ragged.values
+    if not isinstance(values, Strings):
+        return values.astype(np.float64) if values.dtype == np.int64 else values
+    array = _arrow_text(values)
+    try:
+        return array.cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        bad = _first_failure(array)
+        raise bad_value(ragged, bad, f"{quoted(values.text(bad))} is not a number") from None
+
+
+def to_float32(ragged: Ragged) -> Float32:
+    """All values as float32 [N], a view where they are that already."""
+    values = ragged.values
+    if not isinstance(values, Strings):
+        return values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        return to_floats(ragged).astype(np.float32)
+
+
+def to_strings(values: Values) -> Strings:
+    """Numbers as their shortest decimal text (1.0 is "1"); strings as they are."""
+    if isinstance(values, Strings):
+        return values
+    from tzx.runtime.features.arrow import strings_of
+
+    return strings_of(pa.array(values).cast(pa.large_string()))

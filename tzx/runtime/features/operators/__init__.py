@@ -1,0 +1,36 @@
+"""One file per operator, over the shared core of `ragged`, `reading`, `numbers` and `outputs`.
+
+An operator sees the values of its inputs slot by slot (a slot is a row, or an element of a sequence) and yields values
+for the same slots; defaults and bucketizing come after it. REGISTRY is the whole list.
+"""
+
+from collections.abc import Callable
+
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.features.declared import Declared
+from tzx.runtime.features.operators import id as id_operator
+from tzx.runtime.features.operators import raw as raw_operator
+from tzx.runtime.features.operators.base import Operator
+
+REGISTRY: dict[str, Callable[[Declared], Operator]] = {
+    "id_feature": id_operator.make,
+    "raw_feature": raw_operator.make,
+}
+
+
+def make_operator(declared: Declared) -> Operator:
+    """The operator of a feature.
+
+    Raises:
+        ConfigError: this version has none for its type, or its options do not work.
+    """
+    maker = REGISTRY.get(declared.kind)
+    if maker is None:
+        raise ConfigError(
+            f"{declared.kind} is not generated from raw input yet ({', '.join(REGISTRY)} are); "
+            "generate its column beforehand and read it with fg_mode: FG_NONE or FG_BUCKETIZE"
+        )
+    return maker(declared)
+
+
+__all__ = ["REGISTRY", "Operator", "make_operator"]

@@ -1,0 +1,72 @@
+"""The last stage of every feature: values to ids or numbers, defaults, and the arrays of `arrays.py`."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tzx.runtime.features.arrays import (
+    DenseData,
+    FeatureData,
+    Float32,
+    Int64,
+    SequenceDenseData,
+    SequenceSparseData,
+    SparseData,
+)
+from tzx.runtime.features.bucketizers import Bucketizer
+from tzx.runtime.features.numbers import to_float32
+from tzx.runtime.features.ragged import Ragged, bad_slot, fill_missing
+
+NO_IDS: Int64 = np.zeros(0, np.int64)
+NO_NUMBERS: Float32 = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class SparseOutput:
+    """Ids through `bucketizer`; a missing slot gets `default`, ids that are bucketized already."""
+
+    bucketizer: Bucketizer
+    default: Int64
+
+    def __call__(self, ragged: Ragged) -> Ragged:
+        ids = replace(ragged, values=self.bucketizer(ragged))
+        return fill_missing(ids, self.default)
+
+    @staticmethod
+    def pack(ragged: Ragged) -> FeatureData:
+        """Arrays of a finished feature."""
+        assert isinstance(ragged.values, np.ndarray)
+        ids: Int64 = ragged.values.astype(np.int64, copy=False)
+        if ragged.seq_lengths is None:
+            return SparseData(ids, ragged.lengths, ragged.weights)
+        return SequenceSparseData(ids, ragged.lengths, ragged.seq_lengths)
+
+
+@dataclass(frozen=True)
+class DenseOutput:
+    """Exactly `width` numbers per slot; a missing slot gets `default`."""
+
+    width: int
+    default: Float32
+    remedy: str
+
+    def __call__(self, ragged: Ragged) -> Ragged:
+        filled = fill_missing(replace(ragged, values=to_float32(ragged)), self.default)
+        lengths = filled.lengths
+        if len(lengths) and (int(lengths.min()) != self.width or int(lengths.max()) != self.width):
+            slot = int(np.argmax(lengths != self.width))
+            if lengths[slot] == 0:
+                raise bad_slot(filled, slot, f"the value is missing and there is no default; {self.remedy}")
+            raise bad_slot(filled, slot, f"{lengths[slot]} numbers where value_dim is {self.width}")
+        return filled
+
+    def pack(self, ragged: Ragged) -> FeatureData:
+        """Arrays of a finished feature."""
+        assert isinstance(ragged.values, np.ndarray)
+        values: Float32 = ragged.values.reshape(-1, self.width)
+        if ragged.seq_lengths is None:
+            return DenseData(values)
+        return SequenceDenseData(values, ragged.seq_lengths)
+
+
+Output = SparseOutput | DenseOutput

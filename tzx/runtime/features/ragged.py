@@ -1,0 +1,160 @@
+"""What flows between the stages of feature generation: values, grouped into slots.
+
+A slot is a row of a plain feature or one element of a sequence, so that an operator treats both alike; a sequence
+only adds how many slots each row has. A slot without values is a missing one.
+
+Legend: N values, S slots, B rows.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tzx.runtime.features.arrays import Float32, Int32, Int64
+
+UInt8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Strings:
+    """N byte strings as slices [starts, ends) of one read-only buffer, which they need not cover."""
+
+    data: UInt8
+    starts: Int64
+    ends: Int64
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, keep: Bool | Int64) -> "Strings":
+        return Strings(self.data, self.starts[keep], self.ends[keep])
+
+    def text(self, at: int) -> str:
+        """One string, for messages."""
+        return self.data[self.starts[at] : self.ends[at]].tobytes().decode("utf-8", "backslashreplace")
+
+
+Values = Strings | Numbers
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """`values` [N] in slots of `lengths` int32 [S]; sequences have `seq_lengths` int32 [B]; `column` is for messages."""
+
+    values: Values
+    lengths: Int32
+    seq_lengths: Int32 | None = None
+    weights: Float32 | None = None
+    column: str = ""
+
+    def row_of_slot(self, slot: int) -> int:
+        """Row of the batch that a slot belongs to."""
+        if self.seq_lengths is None:
+            return slot
+        return int(np.searchsorted(np.cumsum(self.seq_lengths), slot, side="right"))
+
+    def row_of_value(self, at: int) -> int:
+        """Row of the batch that a value belongs to."""
+        return self.row_of_slot(int(np.searchsorted(np.cumsum(self.lengths), at, side="right")))
+
+
+class BadValue(Exception):
+    """A value that cannot be used, on its way to the place that knows which feature asked for it."""
+
+    def __init__(self, column: str, row: int | None, problem: str) -> None:
+        super().__init__(problem)
+        self.column, self.row, self.problem = column, row, problem
+
+
+def bad_value(ragged: Ragged, at: int, problem: str) -> BadValue:
+    """Point at value number `at`."""
+    return BadValue(ragged.column, ragged.row_of_value(at), problem)
+
+
+def bad_slot(ragged: Ragged, slot: int, problem: str) -> BadValue:
+    """Point at slot number `slot`."""
+    return BadValue(ragged.column, ragged.row_of_slot(slot), problem)
+
+
+def counts_of_kept(keep: Bool, lengths: Int32) -> Int32:
+    """How many values of each slot `keep` [N] lets through."""
+    running = np.zeros(len(keep) + 1, np.int64)
+    np.cumsum(keep, out=running[1:])
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return (running[ends] - running[ends - lengths]).astype(np.int32)
+
+
+def places_in_slot(lengths: Int32) -> Int64:
+    """Index of every value within its slot, [N]."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total, dtype=np.int64) - np.repeat(ends - lengths, lengths)
+
+
+def head_values(ragged: Ragged, count: int) -> Ragged:
+    """Keep the first `count` values of every slot; 0 keeps all."""
+    lengths = ragged.lengths
+    if count == 0 or not len(lengths) or int(lengths.max()) <= count:
+        return ragged
+    keep = places_in_slot(lengths) < count
+    weights = None if ragged.weights is None else ragged.weights[keep]
+    return replace(ragged, values=ragged.values[keep], lengths=np.minimum(lengths, np.int32(count)), weights=weights)
+
+
+def head_elements(ragged: Ragged, count: int | None) -> Ragged:
+    """Keep the first `count` elements of every sequence; None or 0 keeps all."""
+    rows = ragged.seq_lengths
+    if not count or rows is None or not len(rows) or int(rows.max()) <= count:
+        return ragged
+    keep_slot = places_in_slot(rows) < count
+    keep = np.repeat(keep_slot, ragged.lengths)
+    return replace(
+        ragged,
+        values=ragged.values[keep],
+        lengths=ragged.lengths[keep_slot],
+        seq_lengths=np.minimum(rows, np.int32(count)),
+        weights=None if ragged.weights is None else ragged.weights[keep],
+    )
+
+
+def fill_empty_rows(ragged: Ragged) -> Ragged:
+    """Give every sequence without elements one missing element, where a default can be put."""
+    rows = ragged.seq_lengths
+    if rows is None or not len(rows) or int(rows.min()) > 0:
+        return ragged
+    before = (np.cumsum(rows, dtype=np.int64) - rows)[rows == 0]
+    lengths = np.insert(ragged.lengths, before, 0).astype(np.int32)
+    return replace(ragged, lengths=lengths, seq_lengths=np.maximum(rows, np.int32(1)))
+
+
+def fill_missing(ragged: Ragged, default: Numbers, weight: float = 1.0) -> Ragged:
+    """Put `default` into every slot without values. Values must be numbers already."""
+    missing = ragged.lengths == 0
+    if not len(default) or not missing.any():
+        return ragged
+    values = ragged.values
+    assert isinstance(values, np.ndarray)
+    lengths = np.where(missing, np.int32(len(default)), ragged.lengths)
+    filled = np.repeat(missing, lengths)
+    out = np.empty(len(filled), values.dtype)
+    out[filled] = np.tile(default.astype(values.dtype, copy=False), int(missing.sum()))
+    out[~filled] = values
+    weights = ragged.weights
+    if weights is not None:
+        weights = np.full(len(filled), weight, np.float32)
+        weights[~filled] = ragged.weights
+    return replace(ragged, values=out, lengths=lengths, weights=weights)
+
+
+def as_rows(ragged: Ragged) -> Ragged:
+    """Forget the elements of a sequence: all values of a row in one slot."""
+    if ragged.seq_lengths is None:
+        return ragged
+    ends = np.cumsum(ragged.seq_lengths, dtype=np.int64)
+    running = np.zeros(len(ragged.lengths) + 1, np.int64)
+    np.cumsum(ragged.lengths, out=running[1:])
+    lengths = (running[ends] - running[ends - ragged.seq_lengths]).astype(np.int32)
+    return replace(ragged, lengths=lengths, seq_lengths=None)

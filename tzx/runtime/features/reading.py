@@ -1,0 +1,188 @@
+"""From an input column to slots of values: separators, lists, maps, sequences, weights.
+
+Null, empty text, an empty list and an empty map are all the same: a slot without values.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from tzx.runtime.features import arrow
+from tzx.runtime.features.arrays import Float32, Int32
+from tzx.runtime.features.arrow import WrongType
+from tzx.runtime.features.numbers import to_float32
+from tzx.runtime.features.ragged import (
+    BadValue,
+    Bool,
+    Ragged,
+    Strings,
+    Values,
+    bad_value,
+    counts_of_kept,
+    fill_empty_rows,
+    head_elements,
+)
+
+COLON = 58
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the values of a column are written.
+
+    Args:
+        separator: between the values of one slot.
+        delimiter: between the elements of a sequence; None when the column holds none.
+        drop_empty: leave empty values out (ids); otherwise one is an error, because the others would move up.
+        max_elements: elements kept of each sequence.
+        fill_rows: an empty sequence has one missing element, where the default goes.
+        weighted: values are `id:weight`.
+        map_keys: a map stands for its keys; otherwise for `key:value` texts.
+    """
+
+    separator: bytes
+    delimiter: bytes | None = None
+    drop_empty: bool = True
+    max_elements: int | None = None
+    fill_rows: bool = False
+    weighted: bool = False
+    map_keys: bool = False
+
+
+def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str) -> Ragged:
+    """Read a whole column.
+
+    Raises:
+        WrongType: the column's type cannot be read this way.
+        BadValue: a value cannot be read.
+    """
+    array = arrow.plain(array)
+    if layout.delimiter is None:
+        return _read_slots(array, layout, column)
+    ragged = _read_sequences(array, layout, column)
+    ragged = head_elements(ragged, layout.max_elements)
+    return fill_empty_rows(ragged) if layout.fill_rows else ragged
+
+
+def _split(strings: Strings, separator: bytes, drop_empty: bool, limit: int = 0) -> tuple[Strings, Int32]:
+    from tzx.runtime.features.kernels import text
+
+    starts, ends, counts = text.split(
+        strings.data, strings.starts, strings.ends, arrow.mask_of_bytes(separator), drop_empty, limit
+    )
+    return Strings(strings.data, starts, ends), counts
+
+
+def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32 | None = None) -> Ragged:
+    """One slot per item of the array; `seq_lengths` says how many of them each row has."""
+    kind = array.type
+    if arrow.is_text(kind):
+        return _read_tokens(arrow.strings_of(array), layout, column, seq_lengths)
+    if pt.is_map(kind):
+        return _read_maps(array, layout, column, seq_lengths)
+    if arrow.is_list(kind):
+        return _read_lists(array, layout, column, seq_lengths)
+    values, valid = arrow.scalars_of(array)
+    if layout.weighted and not isinstance(values, Strings):
+        raise WrongType(f"{kind}, and a weighted feature needs text `id:weight` or a map")
+    return Ragged(values, _ones(len(array)) if valid is None else valid.astype(np.int32), seq_lengths, column=column)
+
+
+def _ones(size: int) -> Int32:
+    return np.ones(size, np.int32)
+
+
+def _read_tokens(strings: Strings, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
+    """Split the text of every slot into values."""
+    tokens, lengths = _split(strings, layout.separator, layout.drop_empty)
+    ragged = Ragged(tokens, lengths, seq_lengths, column=column)
+    return _split_weights(ragged) if layout.weighted else ragged
+
+
+def _read_lists(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
+    """One list per slot; nulls and empty texts among the items are left out or refused."""
+    items, lengths = arrow.list_parts(array)
+    values, valid = arrow.scalars_of(items)
+    if layout.weighted and not isinstance(values, Strings) and len(values):
+        raise WrongType(f"{array.type}, and a weighted feature needs text `id:weight` or a map")
+    keep = _worth_keeping(values, valid)
+    ragged = Ragged(values, lengths, seq_lengths, column=column)
+    if keep is not None:
+        if not layout.drop_empty:
+            raise bad_value(ragged, int(np.argmin(keep)), "null or empty text inside a list of numbers")
+        ragged = replace(ragged, values=_without_empty(values), lengths=counts_of_kept(keep, lengths))
+    return _split_weights(ragged) if layout.weighted else ragged
+
+
+def _worth_keeping(values: Values, valid: Bool | None) -> Bool | None:
+    """Which items are neither null nor empty, over all items; None when every one is."""
+    if not isinstance(values, Strings):
+        return valid
+    filled = values.ends > values.starts
+    if filled.all():
+        return valid
+    if valid is None:
+        return filled
+    keep = valid.copy()
+    keep[valid] = filled
+    return keep
+
+
+def _without_empty(values: Values) -> Values:
+    return values[values.ends > values.starts] if isinstance(values, Strings) else values
+
+
+def _split_weights(ragged: Ragged) -> Ragged:
+    """Cut `id:weight` at its last colon; without one the weight is 1."""
+    from tzx.runtime.features.kernels import text
+
+    tokens = ragged.values
+    if not isinstance(tokens, Strings):
+        return replace(ragged, weights=np.ones(len(tokens), np.float32))
+    colons = text.find_last(tokens.data, tokens.starts, tokens.ends, COLON)
+    weighted = colons < tokens.ends
+    weights = np.ones(len(tokens), np.float32)
+    written = Strings(tokens.data, colons[weighted] + 1, tokens.ends[weighted])
+    try:
+        lengths = counts_of_kept(weighted, ragged.lengths)
+        weights[weighted] = to_float32(Ragged(written, lengths, ragged.seq_lengths))
+    except BadValue as error:
+        raise BadValue(ragged.column, error.row, f"weight {error.problem}") from None
+    return replace(ragged, values=Strings(tokens.data, tokens.starts, colons), weights=weights)
+
+
+def _read_maps(array: pa.MapArray, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
+    keys, items, lengths = arrow.map_parts(array)
+    if layout.weighted:
+        values, _ = arrow.scalars_of(keys)
+        return Ragged(values, lengths, seq_lengths, weights=_map_weights(items), column=column)
+    if layout.map_keys:
+        return Ragged(arrow.scalars_of(keys)[0], lengths, seq_lengths, column=column)
+    pairs = pc.binary_join_element_wise(keys.cast(pa.string()), items.cast(pa.string()).fill_null(""), ":")
+    return Ragged(arrow.strings_of(pairs), lengths, seq_lengths, column=column)
+
+
+def _map_weights(items: pa.Array) -> Float32:
+    if not (pt.is_integer(items.type) or pt.is_floating(items.type)):
+        raise WrongType(f"map to {items.type}, and weights must be numbers")
+    return items.cast(pa.float32()).fill_null(1.0).to_numpy().astype(np.float32, copy=False)
+
+
+def _read_sequences(array: pa.Array, layout: Layout, column: str) -> Ragged:
+    kind = array.type
+    if arrow.is_text(kind):
+        assert layout.delimiter is not None
+        strings = arrow.strings_of(array)
+        elements, seq_lengths = _split(strings, layout.delimiter, False, layout.max_elements or 0)
+        return _read_tokens(elements, layout, column, seq_lengths)
+    if pt.is_map(kind):
+        raise WrongType(f"{kind}, and a sequence is text or a list")
+    if not arrow.is_list(kind):
+        values, valid = arrow.scalars_of(array)
+        seq_lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
+        return Ragged(values, _ones(len(values)), seq_lengths, column=column)
+    items, seq_lengths = arrow.list_parts(array)
+    return _read_slots(arrow.plain(items), layout, column, seq_lengths)

@@ -1,0 +1,83 @@
+"""One batch of input while its features are made: columns read once, masks, and outputs other features read."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from tzx.runtime.errors import DataError
+from tzx.runtime.features.declared import CONSTANT, FROM_FEATURE, Input
+from tzx.runtime.features.ragged import BadValue, Ragged
+from tzx.runtime.features.reading import Layout, WrongType, read
+
+SAMPLE_MASK = "__SAMPLE_MASK__"
+ORIGIN_KEY = b"tzx.origin"
+READABLE = "readable are text, numbers, and lists or maps of them"
+
+
+class Source:
+    """Columns of a record batch, read as features ask for them."""
+
+    def __init__(self, record_batch: pa.RecordBatch, is_training: bool) -> None:
+        self.batch = record_batch
+        self.places = {name: at for at, name in enumerate(record_batch.schema.names)}
+        self.made: dict[str, Ragged] = {}
+        self.cache: dict[tuple[Input, Layout, bool], Ragged] = {}
+        masked = is_training and SAMPLE_MASK in self.places
+        self.mask = record_batch.column(self.places[SAMPLE_MASK]) if masked else None
+
+    def read(self, entry: Input, layout: Layout, masked: bool) -> Ragged:
+        """Values of one input."""
+        if entry.side == FROM_FEATURE:
+            return self.made[entry.name]
+        masked = masked and self.mask is not None
+        key = (entry, layout, masked)
+        if key not in self.cache:
+            self.cache[key] = self._read(entry, layout, masked)
+        return self.cache[key]
+
+    def _read(self, entry: Input, layout: Layout, masked: bool) -> Ragged:
+        if entry.side == CONSTANT:
+            return read(pa.repeat(pa.scalar(entry.name), self.batch.num_rows), layout, f"const:{entry.name}")
+        array = self.column(entry.column)
+        if masked:
+            array = pc.if_else(self.mask, pa.scalar(None, array.type), array)
+        return read(array, layout, entry.column)
+
+    def column(self, name: str) -> pa.Array:
+        """A column by name."""
+        if name not in self.places:
+            raise BadValue(name, None, f"there is no such column{near_columns(name, self.batch.schema.names)}")
+        return self.batch.column(self.places[name])
+
+    def is_map(self, name: str) -> bool:
+        """Whether a column holds maps."""
+        return name in self.places and pt.is_map(self.batch.schema.field(self.places[name]).type)
+
+    def failure(self, feature: str, error: BadValue) -> DataError:
+        """The error a user sees: feature, column, row and where the row came from."""
+        place = f"feature {feature!r}, column {error.column!r}"
+        if error.row is not None:
+            place += f", row {error.row}{self._origin(error.row)}"
+        return DataError(f"{place}: {error.problem}")
+
+    def wrong_type(self, feature: str, columns: Sequence[str], error: WrongType) -> DataError:
+        """The error for a column whose type cannot be read."""
+        names = " or ".join(repr(name) for name in columns)
+        return DataError(f"feature {feature!r}, column {names}: its type is {error}; {READABLE}")
+
+    def _origin(self, row: int) -> str:
+        text = (self.batch.schema.metadata or {}).get(ORIGIN_KEY, b"").decode("utf-8", "replace")
+        numbered = re.fullmatch(r"(.*\brow )(\d+)", text, re.DOTALL)
+        if numbered:
+            return f" ({numbered[1]}{int(numbered[2]) + row})"
+        return f" of the batch from {text}" if text else " of the batch"
+
+
+def near_columns(name: str, names: Sequence[str]) -> str:
+    """A hint at the column that was meant."""
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
