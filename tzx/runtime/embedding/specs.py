@@ -95,7 +95,7 @@ class TablePlan:
         dim = (self._wide.dim or WideOptions.dim) if is_wide else feature.embedding_dim
         init_fn = self._wide.init_fn if is_wide else feature.init_fn
         if dim <= 0 or feature.num_embeddings <= 0:
-            missing = "embedding_dim" if dim <= 0 else "a bucketizer that says how many rows its table has"
+            missing = "embedding_dim" if dim <= 0 else "bucketizer to say how many rows its table has"
             raise ConfigError(f"feature {feature.name!r} is used as an embedding but has no {missing}")
         draft = self._drafts.setdefault(name, _Draft(name, dim, init_fn, feature, feature))
         _check_agreement(draft, feature, dim, init_fn)
