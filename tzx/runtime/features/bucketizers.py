@@ -28,9 +28,10 @@ class Hash:
     farm: bool = False
 
     def __call__(self, ragged: Ragged) -> Int64:
+        """Row of every value, [N]."""
         from tzx.runtime.features.kernels import hashing
 
-        values = ragged.values
+        values: Any = ragged.values
         if isinstance(values, np.ndarray) and values.dtype == np.int64:
             return hashing.hash_ints(values, self.buckets, self.farm)
         strings = to_strings(values)
@@ -45,6 +46,7 @@ class Identity:
     option: str = "num_buckets"
 
     def __call__(self, ragged: Ragged) -> Int64:
+        """The values themselves, [N]."""
         ids = to_ints(ragged)
         # As unsigned, a negative id is larger than any allowed one: one pass finds both.
         if self.rows and len(ids) and int(ids.view(np.uint64).max()) >= self.rows:
@@ -66,6 +68,7 @@ class Words:
         return self.vocabulary.rows
 
     def __call__(self, ragged: Ragged) -> Int64:
+        """Index of every value, [N]."""
         return self.vocabulary.look_up(to_strings(ragged.values))
 
 
@@ -81,6 +84,7 @@ class Boundaries:
         return len(self.edges) + 1
 
     def __call__(self, ragged: Ragged) -> Int64:
+        """Bucket of every value, [N]."""
         return np.searchsorted(self.edges, to_float32(ragged), side="right")
 
 

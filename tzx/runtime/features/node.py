@@ -174,7 +174,7 @@ def _dense_output(feature: Feature, layout: Layout, encoded: bool) -> DenseOutpu
 
 def _encoded_ids(feature: Feature, layout: Layout, bucketizer: Bucketizer | None, context: Context) -> SparseOutput:
     """Ids that are final: only checked against the table they will index."""
-    any_id = context_free(feature)
+    any_id = _maps_any_id(feature)
     ids = Identity(0 if any_id else feature.num_embeddings, "rows of its embedding table")
     if feature.config.fg_encoded_default_value:
         default = _default(feature, "fg_encoded_default_value", _encoded_default(feature) or "", layout, ids)
@@ -188,7 +188,7 @@ def _encoded_ids(feature: Feature, layout: Layout, bucketizer: Bucketizer | None
     return SparseOutput(ids, default)
 
 
-def context_free(feature: Feature) -> bool:
+def _maps_any_id(feature: Feature) -> bool:
     """Whether any 64-bit id is allowed, because the table maps ids to rows itself."""
     fields: Any = feature.config.DESCRIPTOR.fields_by_name
     return any(option in fields and feature.config.HasField(option) for option in ("zch", "dynamicemb"))
@@ -217,7 +217,8 @@ def _default(feature: Feature, option: str, text: str, layout: Layout, bucketize
     width = feature.value_dim
     repeated = not kinds.KINDS[feature.kind].word_like and len(values) == 1
     if repeated and width > 1:
-        return np.repeat(values, width)
+        values = np.repeat(values, width)  # type: ignore[assignment]
+        return values
     if not feature.is_sparse and len(values) != width:
         raise ConfigError(f"{option} {text!r} has {len(values)} numbers where value_dim is {width}")
     return values

@@ -23,6 +23,7 @@ class Log10:
     default: float
 
     def __call__(self, x: Numbers) -> Float64:
+        """Normalized numbers."""
         above = x > self.threshold
         return np.where(above, np.log10(np.where(above, x, 1.0).astype(np.float64)), self.default)
 
@@ -35,6 +36,7 @@ class Linear:
     scale: float
 
     def __call__(self, x: Numbers) -> Float64:
+        """Normalized numbers."""
         return (x.astype(np.float64) - self.shift) / self.scale
 
 
@@ -45,6 +47,7 @@ class Formula:
     expression: Expression
 
     def __call__(self, x: Numbers) -> Float64:
+        """Normalized numbers."""
         return np.broadcast_to(self.expression({VARIABLE: x.astype(np.float64)}), x.shape)
 
 

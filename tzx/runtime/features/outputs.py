@@ -15,7 +15,7 @@ from tzx.runtime.features.arrays import (
 )
 from tzx.runtime.features.bucketizers import Bucketizer
 from tzx.runtime.features.numbers import to_float32
-from tzx.runtime.features.ragged import Ragged, bad_slot, fill_missing
+from tzx.runtime.features.ragged import Numbers, Ragged, bad_slot, fill_missing
 
 NO_IDS: Int64 = np.zeros(0, np.int64)
 NO_NUMBERS: Float32 = np.zeros(0, np.float32)
@@ -26,17 +26,17 @@ class SparseOutput:
     """Ids through `bucketizer`; a missing slot gets `default`, ids that are bucketized already."""
 
     bucketizer: Bucketizer
-    default: Int64
+    default: Numbers
 
     def __call__(self, ragged: Ragged) -> Ragged:
+        """Ids of the values, defaults filled in."""
         ids = replace(ragged, values=self.bucketizer(ragged))
         return fill_missing(ids, self.default)
 
     @staticmethod
     def pack(ragged: Ragged) -> FeatureData:
         """Arrays of a finished feature."""
-        assert isinstance(ragged.values, np.ndarray)
-        ids: Int64 = ragged.values.astype(np.int64, copy=False)
+        ids: Int64 = _numbers(ragged).astype(np.int64, copy=False)
         if ragged.seq_lengths is None:
             return SparseData(ids, ragged.lengths, ragged.weights)
         return SequenceSparseData(ids, ragged.lengths, ragged.seq_lengths)
@@ -47,10 +47,11 @@ class DenseOutput:
     """Exactly `width` numbers per slot; a missing slot gets `default`."""
 
     width: int
-    default: Float32
+    default: Numbers
     remedy: str
 
     def __call__(self, ragged: Ragged) -> Ragged:
+        """Numbers, defaults filled in."""
         filled = fill_missing(replace(ragged, values=to_float32(ragged)), self.default)
         lengths = filled.lengths
         if len(lengths) and (int(lengths.min()) != self.width or int(lengths.max()) != self.width):
@@ -62,11 +63,15 @@ class DenseOutput:
 
     def pack(self, ragged: Ragged) -> FeatureData:
         """Arrays of a finished feature."""
-        assert isinstance(ragged.values, np.ndarray)
-        values: Float32 = ragged.values.reshape(-1, self.width)
+        values = _numbers(ragged).astype(np.float32, copy=False).reshape(-1, self.width)
         if ragged.seq_lengths is None:
             return DenseData(values)
         return SequenceDenseData(values, ragged.seq_lengths)
+
+
+def _numbers(ragged: Ragged) -> Numbers:
+    assert isinstance(ragged.values, np.ndarray)
+    return ragged.values
 
 
 Output = SparseOutput | DenseOutput

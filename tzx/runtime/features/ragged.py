@@ -42,7 +42,7 @@ Values = Strings | Numbers
 
 @dataclass(frozen=True)
 class Ragged:
-    """`values` [N] in slots of `lengths` int32 [S]; sequences have `seq_lengths` int32 [B]; `column` is for messages."""
+    """`values` [N] in slots of `lengths` [S]; a sequence has `seq_lengths` [B]; `column` is for messages."""
 
     values: Values
     lengths: Int32

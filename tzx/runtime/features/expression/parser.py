@@ -33,6 +33,7 @@ class Number:
     value: float
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return np.float64(self.value)  # type: ignore[return-value]
 
 
@@ -43,6 +44,7 @@ class Variable:
     name: str
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return variables[self.name]
 
 
@@ -54,6 +56,7 @@ class Call:
     arguments: tuple["Node", ...]
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return FUNCTIONS[self.name].call(*(argument(variables) for argument in self.arguments))
 
 
@@ -67,6 +70,7 @@ class Operation:
     right: "Node"
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return BINARY[self.level][self.symbol](self.left(variables), self.right(variables))
 
 
@@ -78,6 +82,7 @@ class Power:
     exponent: "Node"
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return np.power(self.base(variables), self.exponent(variables))
 
 
@@ -88,6 +93,7 @@ class Negative:
     value: "Node"
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return -self.value(variables)
 
 
@@ -100,6 +106,7 @@ class Choice:
     no: "Node"
 
     def __call__(self, variables: Mapping[str, Array]) -> Array:
+        """Evaluate."""
         return np.where(self.condition(variables) != 0, self.yes(variables), self.no(variables))
 
 

@@ -213,10 +213,10 @@ def hash_ints(values: Int64, buckets: int, farm: bool) -> Int64:
 def _same(a: UInt8, a_start: int, a_end: int, b: UInt8, b_start: int, b_end: int) -> bool:
     if a_end - a_start != b_end - b_start:
         return False
+    same = True
     for j in range(a_end - a_start):
-        if a[a_start + j] != b[b_start + j]:
-            return False
-    return True
+        same &= a[a_start + j] == b[b_start + j]
+    return same
 
 
 @njit(nogil=True, cache=True)

@@ -31,6 +31,7 @@ class IdOperator:
     value_type: str
 
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
+        """Values, cut and cast."""
         ragged = head_values(inputs[0], self.value_dim)
         return replace(ragged, values=VALUE_TYPES[self.value_type](ragged))
 

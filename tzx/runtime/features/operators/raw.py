@@ -23,6 +23,7 @@ class RawOperator:
     first_only: bool
 
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
+        """Numbers or their text, normalized."""
         ragged = head_values(inputs[0], 1) if self.first_only else inputs[0]
         self._check_width(ragged)
         if self.normalizer is None:
