@@ -4,16 +4,18 @@ Sharded tables exchange ids in every step, so a rank that stopped early would ha
 ranks agree whether anyone still has a batch; one that has none repeats a batch and marks it as filling.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.packing import pack
-from tzx.runtime.features import Feature
+from tzx.runtime.features import Feature, FeatureSet
 from tzx.runtime.features.arrays import DenseData, FeatureData, SequenceDenseData, SequenceSparseData, SparseData
 from tzx.runtime.training.process import Process
 
@@ -52,10 +54,16 @@ class LockstepBatches:
         return bool(flags[0]), bool(flags[1])
 
 
-def one_row_batch(features: Iterable[Feature], layout: BatchLayout, labels: Mapping[str, torch.dtype]) -> Batch:
+def one_row_batch(features: FeatureSet, loader: DataLoader, labels: Iterable[str]) -> Batch:
     """A batch of one row without ids, for a rank that never gets a batch of its own."""
-    batch = pack({f.name: _nothing(f) for f in features}, layout, 1)
-    return replace(batch, labels={name: torch.zeros(1, dtype=dtype) for name, dtype in labels.items()})
+    batch = pack({f.name: _nothing(f) for f in features.features}, loader.layout, 1)
+    dtypes = {name: loader.schema.field(name).type for name in labels}
+    zeros = {name: torch.zeros(1, dtype=_label_dtype(kind)) for name, kind in dtypes.items()}
+    return replace(batch, labels=zeros)
+
+
+def _label_dtype(kind: pa.DataType) -> torch.dtype:
+    return torch.float32 if pa.types.is_floating(kind) else torch.int64
 
 
 def _nothing(feature: Feature) -> FeatureData:

@@ -24,7 +24,7 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
     training = session.sharded.training
     session.sharded.eval()
     model.reset_metrics()
-    filler = one_row_batch(session.features.features, loader.layout, loader.label_dtypes)
+    filler = one_row_batch(session.features, loader, session.config.data_config.label_fields)
     batches = LockstepBatches(loader.epoch(), filler, process)
     progress = Progress("evaluate", process.world_size, process.is_chief)
     for number, (batch, filling, _) in enumerate(batches, 1):

@@ -66,7 +66,7 @@ class TrainingLoop:
     def _run_epoch(self, profiler: StepProfiler) -> None:
         session = self._session
         start, steps_before = session.position, session.step
-        filler = one_row_batch(session.features.features, self._loader.layout, self._loader.label_dtypes)
+        filler = one_row_batch(session.features, self._loader, session.config.data_config.label_fields)
         self._batches = LockstepBatches(self._loader.epoch(session.epoch, start), filler, session.process)
         for batch, filling, stop in self._batches:
             losses = self._step(batch, filling)

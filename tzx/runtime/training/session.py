@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -77,10 +77,16 @@ class Session:
         """Where checkpoints, logs and results of this run go."""
         return Path(self.config.model_dir)
 
-    def loader(self, paths: str, mode: str) -> DataLoader:
+    def loader(self, paths: str, mode: Literal["train", "eval"]) -> DataLoader:
         """A loader of this rank's share of `paths`."""
+        process = self.process
         options = LoaderOptions(
-            rank=self.process.rank, world_size=self.process.world_size, mode=mode, seed=self.settings.seed
+            rank=process.rank,
+            world_size=process.world_size,
+            mode=mode,
+            seed=self.settings.seed,
+            local_world_size=process.local_world_size,
+            device=process.device.type,
         )
         return DataLoader(self.config.data_config, self.features, paths, options)
 
