@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -57,6 +57,7 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
     def __init__(self, session_name: str) -> None:
         super().__init__("local_cwd", session_name)
         self._attached: dict[str, subprocess.Popen[bytes]] = {}
+        self._followers: set[object] = set()
 
     def _run_opts(self) -> runopts:
         opts = runopts()
@@ -159,7 +160,16 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
             logs.Window(since, until, should_tail),
             lambda: jobs.current_state(job)["state"] in jobs.FINISHED,
         )
+        lines = self._noted(lines) if should_tail else lines
         return filter_regex(regex, lines) if regex else lines
+
+    def _noted(self, lines: Iterator[str]) -> Iterator[str]:
+        follower = object()
+        self._followers.add(follower)
+        try:
+            yield from lines
+        finally:
+            self._followers.discard(follower)
 
     def close(self) -> None:
         """Ends the jobs that this process has started and that were not detached."""
@@ -177,6 +187,9 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
         except KeyboardInterrupt:
             self._cancel_existing(app_id)
             process.wait()
+        end = time.monotonic() + 2.0
+        while self._followers and time.monotonic() < end:  # the last lines are still being printed
+            time.sleep(0.02)
 
     def _wait(self, app_id: str, timeout: float | None) -> None:
         end = time.monotonic() + (timeout or float("inf"))
