@@ -23,15 +23,16 @@ def _load(data: UInt8, at: int, size: int) -> int:
     """`size` bytes as a little-endian number."""
     value = np.uint64(0)
     for j in range(size):
-        value |= np.uint64(data[at + j]) << np.uint64(8 * j)
+        value |= np.uint64(data[np.uint64(at) + np.uint64(j)]) << np.uint64(8 * j)
     return value
 
 
 @njit(nogil=True, cache=True)
 def _load8(data: UInt8, at: int) -> int:
+    """Eight bytes; unsigned places spare the check for counting from the end, so that one load remains."""
     value = np.uint64(0)
     for j in range(8):
-        value |= np.uint64(data[at + j]) << np.uint64(8 * j)
+        value |= np.uint64(data[np.uint64(at) + np.uint64(j)]) << np.uint64(8 * j)
     return value
 
 
