@@ -1,7 +1,7 @@
 """The loader: this rank's batches of an epoch, in an order that depends on nothing but the data and the settings.
 
-A thread reads rows in order (stream.py), turns them into blocks (transform.py), itself or through worker processes
-(workers.py), and stays a few batches ahead of the consumer.
+A thread reads rows in order (stream.py), has them turned into batches (pipeline.py), by itself or by worker processes,
+and stays a few batches ahead of the consumer (prefetch.py).
 """
 
 import logging
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from tzx.runtime.config import effective_fg_mode
 from tzx.runtime.data import stream
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
-from tzx.runtime.data.packing import Block, unpack
+from tzx.runtime.data.pipeline import Pipeline
 from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
-from tzx.runtime.data.readers import Chunk, open_reader
+from tzx.runtime.data.readers import open_reader
 from tzx.runtime.data.transform import Transform
+from tzx.runtime.data.workers import cores_for_me, useful_workers
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.protos import data_pb2
 
@@ -33,6 +35,7 @@ logger = logging.getLogger("tzx")
 ALL_COLUMNS = "ALL_COLUMNS"
 ALL_EFFECTIVE_COLUMNS = "ALL_EFFECTIVE_COLUMNS"
 _AHEAD = 4  # batches ready before the consumer asks
+_BATCHES_PER_WORKER = 8  # fewer do not repay starting a process
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class DataLoader:
         self._config, self._options, self._features = data_config, options, features
         self.layout = BatchLayout.from_features(features.features)
         self.wait_seconds = 0.0
+        self._told = False
         self._needs_labels = options.mode != "predict"
         self._reader = open_reader(data_config, paths, self._columns(features))
         self.schema: pa.Schema = self._reader.schema
@@ -133,28 +137,29 @@ class DataLoader:
         plan, consumed = position.plan(rank, self._reader.boundaries)
         drop_last = config.drop_remainder and self._options.mode == "train"
         cost = (config.sample_cost_field, config.batch_cost_size) if self._cost_field else ("", 0)
-        cut = stream.Cut(self.batch_size, *cost, drop_last)
-        for chunk in stream.batches(self._reader, plan, consumed, cut):
-            batch = self._make(chunk, (self._options.seed % 2**63, rank, consumed))
+        chunks = stream.batches(self._reader, plan, consumed, stream.Cut(self.batch_size, *cost, drop_last))
+        workers = self._num_workers((plan.num_rows - consumed) // self.batch_size)
+        pipeline = Pipeline(self._reader, self._transform, self._pinned, (self._options.seed % 2**63, rank))
+        for chunk, batch in pipeline.run(chunks, consumed, workers):
             consumed += batch.size
             batch.position = position.state(rank, consumed)
+            if self._reserved_names:
+                batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch
 
-    def _make(self, chunk: Chunk, key: tuple[int, ...]) -> Batch:
-        block = Block(pinned=self._pinned)
-        try:
-            contents, _ = self._transform(self._reader.with_origin(chunk), key, block.allocate)
-        except DataError as error:
-            raise self._located(error, chunk) from error
-        batch = unpack(contents, block.tensor, self.layout)
-        batch.reserved = self._reserved(chunk)
-        return batch
-
-    def _located(self, error: DataError, chunk: Chunk) -> DataError:
-        row = getattr(error, "row", None)
-        if row is None:
-            return error
-        return DataError(f"{self._reader.place(int(chunk.rows[row]))}: {error}")
+    def _num_workers(self, batches: int) -> int:
+        options = self._options
+        if options.num_workers is not None:
+            return options.num_workers
+        cores = cores_for_me(options.local_world_size)
+        ready_made = effective_fg_mode(self._config) == data_pb2.FG_NONE
+        number, why = useful_workers(self._config.num_workers, cores, ready_made, options.device.startswith("cuda"))
+        if number and batches < _BATCHES_PER_WORKER * number:
+            number, why = batches // _BATCHES_PER_WORKER, f"there are only {batches} batches"
+        log = logger.debug if self._told else logger.info
+        log("%s data: %d worker processes beside the loader's thread (%s)", options.mode, number, why)
+        self._told = True
+        return number
 
     @property
     def _pinned(self) -> bool:
@@ -163,10 +168,6 @@ class DataLoader:
     @property
     def _cost_field(self) -> str:
         return self._config.sample_cost_field if self._config.batch_cost_size else ""
-
-    def _reserved(self, chunk: Chunk) -> pa.RecordBatch | None:
-        names = self._reserved_names
-        return chunk.batch.select(names) if names else None
 
     @property
     def _reserved_names(self) -> list[str]:

@@ -103,7 +103,7 @@ class Position:
                 f"the stored data position belongs to a data set of {state['rows']} rows, but this one has {num_rows};"
                 " give the same input files, or start a new epoch"
             )
-        generations = []
+        generations: list[tuple[Settings, dict[int, int]]] = []
         while f"{len(generations)}.world_size" in state:
             g = len(generations)
             settings = Settings(*(int(state[f"{g}.{name}"]) for name in ("world_size", "block_rows", "seed", "epoch")))

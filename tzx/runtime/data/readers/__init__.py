@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tzx.runtime.data.readers import parquet
+from tzx.runtime.data.readers import csv, parquet
 from tzx.runtime.data.readers.paths import expand
 from tzx.runtime.data.readers.source import ORIGIN, Chunk, FileSource, Reader, open_all
 from tzx.runtime.errors import ConfigError
@@ -30,6 +30,8 @@ def open_reader(
     if kind == data_pb2.ParquetDataset:
         files = expand(paths, parquet.SUFFIXES)
         return Reader(open_all(files, lambda f: parquet.ParquetSource(f, threads)), columns)
+    if kind == data_pb2.CsvDataset:
+        return Reader(csv.open_csv_files(expand(paths, csv.SUFFIXES), config, columns), columns)
     name = data_pb2.DatasetType.Name(kind)
     raise ConfigError(
         f"data_config.dataset_type: {name} cannot be read by this version; ParquetDataset and CsvDataset can."

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,8 @@ from tzx.runtime.data.readers.paths import InputFile
 from tzx.runtime.errors import DataError, StorageError, UserError
 
 logger = logging.getLogger("tzx")
+
+T = TypeVar("T")
 
 ORIGIN = b"tzx.origin"  # schema metadata that says where a record batch comes from
 ATTEMPTS = 4
@@ -108,13 +111,14 @@ class Reader:
         return chunk.batch.replace_schema_metadata({ORIGIN: self.origin(chunk.rows).encode()})
 
     def origin(self, rows: Rows) -> str:
-        """Files, and the first row where the rows are consecutive rows of one file."""
+        """Where the first row is, if the rows are consecutive rows of one file; otherwise the files."""
         if not len(rows):
             return "no rows"
+        first, last = (bisect_right(self._offsets, int(row)) - 1 for row in (rows[0], rows[-1]))
+        if first == last and int(rows[-1]) - int(rows[0]) == len(rows) - 1:
+            return self.place(int(rows[0]))
         numbers = np.unique(np.searchsorted(self._offsets, rows, side="right") - 1)
         names = [self.sources[n].file.name for n in numbers[:3]]
-        if len(numbers) == 1 and int(rows[-1]) - int(rows[0]) == len(rows) - 1:
-            return f"{names[0]}, rows from {int(rows[0]) - int(self._offsets[numbers[0]])}"
         return ", ".join(names) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else "")
 
     def _passes(self, ranges: Intervals) -> Iterator[tuple[int, Intervals]]:
@@ -159,7 +163,7 @@ class Reader:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def open_all(files: Sequence[InputFile], opener: Callable[[InputFile], FileSource]) -> list[FileSource]:
+def open_all(files: Sequence[InputFile], opener: Callable[[InputFile], T]) -> list[T]:
     """Open files at once where that hides latency; errors of the first failing file are raised."""
     if len(files) == 1:
         return [opener(files[0])]
@@ -167,7 +171,7 @@ def open_all(files: Sequence[InputFile], opener: Callable[[InputFile], FileSourc
         return list(pool.map(opener, files))
 
 
-def retry(action: Callable[[], object], file: InputFile) -> object:
+def retry(action: Callable[[], T], file: InputFile) -> T:
     """Run `action`, again after I/O failures that may pass.
 
     Raises:

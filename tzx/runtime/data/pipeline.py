@@ -1,0 +1,106 @@
+"""From rows in order to batches in the same order, with or without worker processes."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.labels import RowError
+from tzx.runtime.data.packing import Block, unpack
+from tzx.runtime.data.readers import Chunk, Reader
+from tzx.runtime.data.transform import Transform
+from tzx.runtime.data.workers import Worker, WorkerPool
+from tzx.runtime.errors import DataError
+
+
+@dataclass
+class _Task:
+    """Rows on their way: made here already, or by a worker."""
+
+    chunk: Chunk
+    batch: Batch | None
+    worker: Worker | None
+
+
+class Pipeline:
+    """Applies a transform to chunks of rows."""
+
+    def __init__(self, reader: Reader, transform: Transform, pinned: bool, seed: tuple[int, ...]) -> None:
+        """`pinned` puts batches into page-locked memory; `seed` is what random masks depend on besides the rows."""
+        self._reader, self._transform, self._pinned, self._seed = reader, transform, pinned, seed
+
+    def run(self, chunks: Iterator[Chunk], consumed: int, workers: int) -> Iterator[tuple[Chunk, Batch]]:
+        """Batches with the chunks they are made of; `consumed` rows came before."""
+        if not workers:
+            for chunk in chunks:
+                yield chunk, self._make(chunk, consumed)
+                consumed += len(chunk.rows)
+            return
+        pool = WorkerPool(workers, self._transform, self._reader.schema)
+        try:
+            yield from self._run_in(pool, chunks, consumed)
+        finally:
+            pool.close()
+
+    def _run_in(self, pool: WorkerPool, chunks: Iterator[Chunk], consumed: int) -> Iterator[tuple[Chunk, Batch]]:
+        tasks: deque[_Task] = deque()
+        for chunk in chunks:
+            while len(tasks) >= pool.capacity or (tasks and self._is_done(tasks[0])):
+                yield self._finish(tasks.popleft())
+            worker = pool.free()
+            if worker is None:  # none has started yet, so the first batches do not wait for them
+                tasks.append(_Task(chunk, self._make(chunk, consumed), None))
+            else:
+                worker.give(chunk.batch, (*self._seed, consumed))
+                tasks.append(_Task(chunk, None, worker))
+            consumed += len(chunk.rows)
+        while tasks:
+            yield self._finish(tasks.popleft())
+
+    def _is_done(self, task: _Task) -> bool:
+        return task.worker is None or task.worker.has_result
+
+    def _finish(self, task: _Task) -> tuple[Chunk, Batch]:
+        if task.worker is None:
+            assert task.batch is not None
+            return task.chunk, task.batch
+        try:
+            contents, shared = task.worker.take()
+        except DataError as error:
+            raise self._located(error, task.chunk) from error
+        return task.chunk, unpack(contents, shared.pin_memory() if self._pinned else shared, self._transform.layout)
+
+    def _make(self, chunk: Chunk, consumed: int) -> Batch:
+        block = Block(self._pinned)
+        try:
+            contents, _ = self._transform(chunk.batch, (*self._seed, consumed), block.allocate)
+        except DataError as error:
+            raise self._located(error, chunk) from error
+        return unpack(contents, block.tensor, self._transform.layout)
+
+    def _located(self, error: DataError, chunk: Chunk) -> DataError:
+        """The error with the place in the files of the row that causes it."""
+        if isinstance(error, RowError):
+            return DataError(f"{self._reader.place(int(chunk.rows[error.row]))}: {error}")
+        return self._search(error, chunk)
+
+    def _search(self, error: DataError, chunk: Chunk) -> DataError:
+        """Halve the rows until the one is found that fails by itself, since rows may have been shuffled."""
+        while len(chunk.rows) > 1:
+            middle = len(chunk.rows) // 2
+            halves = [
+                Chunk(chunk.batch.slice(0, middle), chunk.rows[:middle]),
+                Chunk(chunk.batch.slice(middle), chunk.rows[middle:]),
+            ]
+            failed = next(((h, e) for h in halves if (e := self._failure(h)) is not None), None)
+            if failed is None:
+                return error
+            chunk, error = failed
+        return self._failure(chunk) or error
+
+    def _failure(self, chunk: Chunk) -> DataError | None:
+        try:
+            self._transform.features.generate(self._reader.with_origin(chunk))
+        except DataError as error:
+            return error
+        return None
