@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import kinds
-from tzx.runtime.features.bucketizers import OPTIONS, Bucketizer, Identity, make_bucketizer
+from tzx.runtime.features.bucketizers import make_bucketizer
 from tzx.runtime.features.declared import FROM_FEATURE, Declared, Input, generated_here, raw_inputs
+from tzx.runtime.features.defaults import encoded_default, make_output
 from tzx.runtime.features.feature import Feature, make_feature
-from tzx.runtime.features.numbers import to_float32
 from tzx.runtime.features.operators import Operator, make_operator
 from tzx.runtime.features.operators.base import layout_of
-from tzx.runtime.features.outputs import NO_IDS, NO_NUMBERS, DenseOutput, Output, SparseOutput
-from tzx.runtime.features.ragged import BadValue, Numbers, Ragged, as_rows
-from tzx.runtime.features.reading import Layout, read
+from tzx.runtime.features.outputs import Output
+from tzx.runtime.features.ragged import Ragged, as_rows
+from tzx.runtime.features.reading import Layout
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
 from tzx.runtime.protos import data_pb2
@@ -93,7 +91,7 @@ def make_node(declared: Declared, context: Context) -> Node:
     operator = make_operator(declared) if generated else None
     layout = operator.layout if operator else _column_layout(declared, feature, context)
     stub = config.stub_type
-    output = _make_output(feature, layout, bucketizer, context) if not stub or bucketizer else None
+    output = make_output(feature, layout, bucketizer, context.mode) if not stub or bucketizer else None
     return Node(feature, stub, reads, layout, operator, output)
 
 
@@ -132,96 +130,10 @@ def _column_layout(declared: Declared, feature: Feature, context: Context) -> La
         separator=separator,
         delimiter=delimiter if declared.is_sequence else None,
         drop_empty=feature.is_sparse,
-        fill_rows=_encoded_default(feature) is not None,
+        fill_rows=encoded_default(feature) is not None,
         weighted=feature.is_weighted,
         map_keys=True,
     )
-
-
-def _encoded_default(feature: Feature) -> str | None:
-    """Text that fills missing values in FG_NONE; None when they are not filled."""
-    given = feature.config.fg_encoded_default_value
-    if given:
-        return given
-    use_mask = getattr(feature.config, "use_mask", False)
-    return kinds.default_value(feature.config, feature.is_sequence) or None if use_mask else None
-
-
-def _make_output(feature: Feature, layout: Layout, bucketizer: Bucketizer | None, context: Context) -> Output:
-    encoded = context.mode == data_pb2.FG_NONE
-    if not feature.is_sparse:
-        return _dense_output(feature, layout, encoded)
-    if encoded:
-        return _encoded_ids(feature, layout, bucketizer, context)
-    if feature.kind == "tokenize_feature":
-        bucketizer = Identity(feature.num_embeddings, "size of the tokenizer")
-    if bucketizer is None:
-        options = ", ".join(option for option in OPTIONS if option in feature.config.DESCRIPTOR.fields_by_name)
-        raise ConfigError(f"nothing turns its values into ids; set one of {options}")
-    text = "" if feature.kind == "tokenize_feature" else kinds.default_value(feature.config, feature.is_sequence)
-    return SparseOutput(bucketizer, _default(feature, "default_value", text, layout, bucketizer))
-
-
-def _dense_output(feature: Feature, layout: Layout, encoded: bool) -> DenseOutput:
-    if not encoded:
-        text = kinds.default_value(feature.config, feature.is_sequence)
-        default = _default(feature, "default_value", text, layout, None)
-        return DenseOutput(feature.value_dim, default, "set default_value")
-    text = _encoded_default(feature) or ""
-    default = _default(feature, _default_option(feature), text, _default_layout(feature, layout), None)
-    return DenseOutput(feature.value_dim, default, "set fg_encoded_default_value")
-
-
-def _encoded_ids(feature: Feature, layout: Layout, bucketizer: Bucketizer | None, context: Context) -> SparseOutput:
-    """Ids that are final: only checked against the table they will index."""
-    any_id = _maps_any_id(feature)
-    ids = Identity(0 if any_id else feature.num_embeddings, "rows of its embedding table")
-    if feature.config.fg_encoded_default_value:
-        default = _default(feature, "fg_encoded_default_value", _encoded_default(feature) or "", layout, ids)
-        return SparseOutput(ids, default)
-    text = _encoded_default(feature) or ""
-    if text and (bucketizer is None or feature.kind == "tokenize_feature"):
-        raise ConfigError("use_mask needs fg_encoded_default_value, the ids that a masked value gets")
-    if not text or bucketizer is None:
-        return SparseOutput(ids, NO_IDS)
-    default = _default(feature, "default_value", text, _default_layout(feature, layout), bucketizer)
-    return SparseOutput(ids, default)
-
-
-def _maps_any_id(feature: Feature) -> bool:
-    """Whether any 64-bit id is allowed, because the table maps ids to rows itself."""
-    fields: Any = feature.config.DESCRIPTOR.fields_by_name
-    return any(option in fields and feature.config.HasField(option) for option in ("zch", "dynamicemb"))
-
-
-def _default_option(feature: Feature) -> str:
-    return "fg_encoded_default_value" if feature.config.fg_encoded_default_value else "default_value"
-
-
-def _default_layout(feature: Feature, layout: Layout) -> Layout:
-    """fg_encoded_default_value is written like the data, default_value with the feature's own separator."""
-    if feature.config.fg_encoded_default_value:
-        return layout
-    return replace(layout, separator=getattr(feature.config, "separator", "\x1d").encode())
-
-
-def _default(feature: Feature, option: str, text: str, layout: Layout, bucketizer: Bucketizer | None) -> Numbers:
-    """Values that take the place of a missing slot: ids through `bucketizer`, otherwise numbers."""
-    if not text:
-        return NO_IDS if bucketizer else NO_NUMBERS
-    try:
-        row = read(pa.array([text]), replace(layout, delimiter=None), option)
-        values: Numbers = bucketizer(row) if bucketizer else to_float32(row)
-    except BadValue as error:
-        raise ConfigError(f"{option} {text!r}: {error.problem}") from None
-    width = feature.value_dim
-    repeated = not kinds.KINDS[feature.kind].word_like and len(values) == 1
-    if repeated and width > 1:
-        values = np.repeat(values, width)  # type: ignore[assignment]
-        return values
-    if not feature.is_sparse and len(values) != width:
-        raise ConfigError(f"{option} {text!r} has {len(values)} numbers where value_dim is {width}")
-    return values
 
 
 def unknown_needs(nodes: Sequence[Node]) -> list[str]:
