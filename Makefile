@@ -1,0 +1,43 @@
+# make install     an environment in .venv with everything (GPU=1 for the CUDA builds, PYTHON=python3.12 to choose)
+# make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
+# make test        the whole suite
+# make lint        ruff, mypy and the import floors
+# make bench       what docs/benchmarks shows
+# make clean       remove what the above have made, except .venv and data
+
+PYTHON ?= python3
+GPU ?=
+TESTS ?= tests
+BIN := .venv/bin
+STAMP := .venv/.installed$(if $(GPU),-gpu,-cpu)
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint bench clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+install: $(STAMP)
+
+$(STAMP): setup.cfg setup.py pyproject.toml packaging/fbgemm-gpu-cpu/pyproject.toml scripts/install.sh
+	PYTHON="$(PYTHON)" GPU="$(GPU)" bash scripts/install.sh
+	@touch $@
+
+quickstart: install
+	bash scripts/quickstart.sh
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs $(TESTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .venv-nightly runs
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
