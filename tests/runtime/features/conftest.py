@@ -1,16 +1,14 @@
-"""Reading the recorded input -> output cases of the compatible system."""
+"""Building features from config text and batches from plain Python values."""
 
-import json
 import re
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from google.protobuf import text_format
 
+from tzx.runtime.config import parse_text
 from tzx.runtime.features import FeatureSet
-from tzx.runtime.protos import data_pb2, feature_pb2
 
 SCALARS = {
     "string": pa.string(),
@@ -19,6 +17,11 @@ SCALARS = {
     "double": pa.float64(),
     "bool": pa.bool_(),
 }
+PIPELINE = """
+train_input_path: "train" eval_input_path: "eval" model_dir: "model"
+data_config {{ dataset_type: ParquetDataset fg_mode: {mode} {data} }}
+{features}
+"""
 
 
 def arrow_type(text: str) -> pa.DataType:
@@ -29,28 +32,30 @@ def arrow_type(text: str) -> pa.DataType:
     return SCALARS[text]
 
 
-def record_batch(inputs: dict[str, dict[str, Any]]) -> pa.RecordBatch:
-    """Columns of a case; one of a single row stands for all rows."""
-    rows = max(len(column["values"]) for column in inputs.values())
-    arrays = {}
-    for name, column in inputs.items():
-        values = column["values"] * rows if len(column["values"]) == 1 else column["values"]
-        if column["type"].startswith("map"):
-            values = [row and [tuple(pair) for pair in row] for row in values]
-        arrays[name] = pa.array(values, arrow_type(column["type"]))
-    return pa.record_batch(arrays)
-
-
-def make_features(mode: str, *configs: str, **data: Any) -> FeatureSet:
-    """Features of FeatureConfig texts."""
-    messages = [text_format.Parse(text, feature_pb2.FeatureConfig()) for text in configs]
-    return FeatureSet.from_config(messages, data_pb2.DataConfig(fg_mode=data_pb2.FgMode.Value(mode), **data))
-
-
 @pytest.fixture(name="make_features")
-def _make_features():
-    return make_features
+def _make_features() -> Callable[..., FeatureSet]:
+    """Features of FeatureConfig texts, through the real config parser."""
+
+    def make(mode: str, *configs: str, data: str = "") -> FeatureSet:
+        features = "\n".join(f"feature_configs {{ {config} }}" for config in configs)
+        config = parse_text(PIPELINE.format(mode=mode, data=data, features=features), "test.config")
+        return FeatureSet.from_config(config.feature_configs, config.data_config)
+
+    return make
 
 
-def load_cases() -> list[dict[str, Any]]:
-    return json.loads((Path(__file__).parent / "feature_vectors.json").read_text())
+@pytest.fixture(name="make_batch")
+def _make_batch() -> Callable[..., pa.RecordBatch]:
+    """A record batch of columns given as {"type": ..., "values": [...]}; one row stands for all rows."""
+
+    def make(inputs: dict[str, dict[str, Any]]) -> pa.RecordBatch:
+        rows = max(len(column["values"]) for column in inputs.values())
+        arrays = {}
+        for name, column in inputs.items():
+            values = column["values"] * rows if len(column["values"]) == 1 else column["values"]
+            if column["type"].startswith("map"):
+                values = [row and [tuple(pair) for pair in row] for row in values]
+            arrays[name] = pa.array(values, arrow_type(column["type"]))
+        return pa.record_batch(arrays)
+
+    return make

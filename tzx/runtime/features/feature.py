@@ -79,9 +79,6 @@ def make_feature(
         raise ConfigError("value_dim is 0, any number of values; that needs boundaries or another bucketizer")
     embedding_dim = config.embedding_dim if has_field(config, "embedding_dim") else 0
     embedded = sparse or (_has_dense_embedding(config) and not declared.is_sequence)
-    weighted = bool(getattr(config, "weighted", False))
-    if weighted and declared.is_sequence:
-        raise ConfigError("weighted is for plain features; elements of a sequence have no weights")
     return Feature(
         name=declared.name,
         kind=kind,
@@ -90,7 +87,8 @@ def make_feature(
         sequence_length=declared.sequence_length if declared.is_sequence else None,
         is_sequence=declared.is_sequence,
         is_sparse=sparse,
-        is_weighted=weighted,
+        # The weights of a sequence are read and left out: the model has no place for them.
+        is_weighted=getattr(config, "weighted", False) and not declared.is_sequence,
         value_dim=width,
         inputs=tuple(dict.fromkeys(columns)),
         sides=tuple(i.side for i in inputs),

@@ -123,7 +123,7 @@ def _column_layout(declared: Declared, feature: Feature, context: Context) -> La
     """How a column named like the feature is written, in FG_NONE and FG_BUCKETIZE."""
     if context.mode == data_pb2.FG_BUCKETIZE:
         drop_empty = kinds.KINDS[feature.kind].word_like or feature.is_sparse
-        return layout_of(declared, drop_empty=drop_empty, weighted=feature.is_weighted)
+        return layout_of(declared, drop_empty=drop_empty, weighted=getattr(feature.config, "weighted", False))
     separator = context.encoded_separator.encode()
     delimiter = separator if declared.tokens_as_sequence else declared.delimiter.encode()
     return Layout(
@@ -131,7 +131,7 @@ def _column_layout(declared: Declared, feature: Feature, context: Context) -> La
         delimiter=delimiter if declared.is_sequence else None,
         drop_empty=feature.is_sparse,
         fill_rows=encoded_default(feature) is not None,
-        weighted=feature.is_weighted,
+        weighted=getattr(feature.config, "weighted", False),
         map_keys=True,
     )
 

@@ -86,7 +86,7 @@ def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     if arrow.is_list(kind):
         return _read_lists(array, layout, column, seq_lengths)
     values, valid = arrow.scalars_of(array)
-    if layout.weighted and not isinstance(values, Strings):
+    if layout.weighted and seq_lengths is None and not isinstance(values, Strings):
         raise WrongType(f"{kind}, and a weighted feature needs text `id:weight` or a map")
     return Ragged(values, _ones(len(array)) if valid is None else valid.astype(np.int32), seq_lengths, column=column)
 
@@ -106,7 +106,7 @@ def _read_lists(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     """One list per slot; nulls and empty texts among the items are left out or refused."""
     items, lengths = arrow.list_parts(array)
     values, valid = arrow.scalars_of(items)
-    if layout.weighted and not isinstance(values, Strings) and len(values):
+    if layout.weighted and seq_lengths is None and not isinstance(values, Strings) and len(values):
         raise WrongType(f"{array.type}, and a weighted feature needs text `id:weight` or a map")
     keep = _worth_keeping(values, valid)
     ragged = Ragged(values, lengths, seq_lengths, column=column)
