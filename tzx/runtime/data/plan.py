@@ -147,10 +147,14 @@ class Position:
 
 
 def merge_positions(positions: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
-    """One position from those of all ranks at the same step; ranks that have had no batch yet give None."""
+    """One position from those of all ranks at the same step.
+
+    A rank without a batch so far gives None or the position it started from; hence the larger number counts.
+    """
     merged: dict[str, int] = {}
     for position in positions:
-        merged |= position or {}
+        for key, number in (position or {}).items():
+            merged[key] = max(number, merged.get(key, 0))
     return merged
 
 
