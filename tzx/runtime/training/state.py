@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tzx.runtime.config import dump_config
+from tzx.runtime.data.plan import merge_positions
 from tzx.runtime.errors import UserError
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.optimizer_state import dense_state, load_dense_state, table_state
@@ -64,15 +65,12 @@ def _optimizer_state(session: Session) -> ckpt.TensorMap:
 
 
 def _merged_position(session: Session) -> dict[str, int]:
-    """Rows done of the current epoch by source, over all ranks; sources of ranks do not overlap."""
+    """What all ranks together have read of the current epoch."""
     parts: list[Any] = [dict(session.position or {})]
     if session.process.world_size > 1:
         parts = [None] * session.process.world_size
         dist.all_gather_object(parts, dict(session.position or {}))
-    merged: dict[str, int] = {}
-    for part in parts:
-        merged.update(part)
-    return merged
+    return merge_positions(parts)
 
 
 def restore(session: Session, checkpoint: Path) -> None:
