@@ -2,7 +2,7 @@
 # make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
 # make test        the whole suite
 # make lint        ruff, mypy and the import floors
-# make bench       what docs/benchmarks shows
+# make bench       reading and training speed on generated rows
 # make clean       remove what the above have made, except .venv and data
 
 PYTHON ?= python3
@@ -36,7 +36,8 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/train_deepfm.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .venv-nightly runs

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from torchx.specs import AppDef, AppState, Resource, Role
+
 from tzx_schedulers import _local_jobs as jobs
 from tzx_schedulers.local import LocalScheduler
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from torchx.specs import AppDef, Resource
+
 from tzx_schedulers._local_devices import split, visible_devices
 
 SHOW = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from torchx.specs import AppDef, AppState, Resource, Role
+
 from tzx_schedulers import _local_jobs as jobs
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"

@@ -163,6 +163,7 @@ def export(
     config: str,
     export_dir: str,
     checkpoint_path: Optional[str] = None,
+    model_dir: Optional[str] = None,
     asset_files: Optional[str] = None,
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
@@ -184,6 +185,7 @@ def export(
         config: config file (protobuf text or JSON)
         export_dir: where the bundle goes; must not exist
         checkpoint_path: a checkpoint or a model directory (default: the newest one in model_dir)
+        model_dir: where checkpoints lie instead of where the config says
         asset_files: more files for the bundle, separated by commas
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
@@ -206,6 +208,7 @@ def export(
                 "config": config,
                 "export_dir": export_dir,
                 "checkpoint_path": checkpoint_path,
+                "model_dir": model_dir,
                 "asset_files": asset_files,
                 "edit_config_json": edit_config_json,
             },
@@ -223,12 +226,15 @@ def predict(
     *args: str,
     predict_input_path: str,
     predict_output_path: str,
+    bundle: Optional[str] = None,
     scripted_model_path: Optional[str] = None,
     config: Optional[str] = None,
     checkpoint_path: Optional[str] = None,
     reserved_columns: Optional[str] = None,
     output_columns: Optional[str] = None,
     batch_size: int = 0,
+    dataset_type: Optional[str] = None,
+    writer_type: Optional[str] = None,
     edit_config_json: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
@@ -249,12 +255,15 @@ def predict(
         args: more flags of the app, after --
         predict_input_path: data to score
         predict_output_path: directory for the scores, one file for each process
-        scripted_model_path: a bundle that export has written
+        bundle: what export has written
+        scripted_model_path: another name for bundle
         config: config file, together with checkpoint_path, when there is no bundle
         checkpoint_path: a checkpoint or a model directory, when there is no bundle
         reserved_columns: input columns to copy to the output, separated by commas; ALL_COLUMNS for all
         output_columns: which predictions to write, separated by commas (default: all)
         batch_size: rows scored at a time; 0 means as the config says
+        dataset_type: format of the input instead of what the config says, e.g. CsvDataset
+        writer_type: ParquetWriter or CsvWriter (default: as the input)
         edit_config_json: config overrides as a JSON object of path to value
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
@@ -274,7 +283,7 @@ def predict(
             "tzx.apps.predict",
             "predictor",
             {
-                "scripted_model_path": scripted_model_path,
+                "bundle": bundle or scripted_model_path,
                 "config": config,
                 "checkpoint_path": checkpoint_path,
                 "predict_input_path": predict_input_path,
@@ -282,6 +291,8 @@ def predict(
                 "reserved_columns": reserved_columns,
                 "output_columns": output_columns,
                 "batch_size": batch_size or None,
+                "dataset_type": dataset_type,
+                "writer_type": writer_type,
                 "edit_config_json": edit_config_json,
             },
             set,

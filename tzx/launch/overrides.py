@@ -14,7 +14,7 @@ def split_overrides(text: str | None) -> list[str]:
     if not text:
         return []
     pieces: list[str] = []
-    for piece in _outer_commas(text):
+    for piece in _outer_commas(text.rstrip(", ")):
         if pieces and not _STARTS_OVERRIDE.match(piece):
             pieces[-1] += f",{piece}"
         else:

@@ -40,8 +40,8 @@ def parse_topology(j: str) -> Topology:
             f"-j {j}: expected NODESxPROCESSES, e.g. 1x4 for one node with 4 processes, "
             f"2x8 for two nodes with 8 each, 1:4x8 for one to four nodes"
         )
-    low, nodes, processes = (int(group) if group else None for group in match.groups())
-    found = Topology(low or nodes or 1, nodes or 1, processes or 0)
+    low, nodes, processes = match.groups()
+    found = Topology(int(low or nodes or 1), int(nodes or 1), int(processes))
     if not 1 <= found.min_nodes <= found.nodes or found.processes < 1:
         raise UserError(f"-j {j}: needs at least one node and one process, and no more nodes at least than at most")
     return found
