@@ -23,12 +23,13 @@ _CREATE = """
     ones_like scalar_tensor zeros zeros_like tril_indices triu_indices fill
 """
 _ELEMENTWISE = """
-    __and__ __or__ __xor__ abs acos add addcdiv addcmul asin atan atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or
-    bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh deg2rad div eq erf
-    erfc erfinv exp exp2 expm1 floor floor_divide fmod frac ge greater greater_equal gt isfinite isinf isnan le
-    lerp less less_equal lgamma log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor lt
-    maximum minimum mul multiply nan_to_num ne neg negative pow reciprocal relu relu6 remainder round rsqrt rsub
-    sgn sigmoid sign sin sinh sqrt square sub subtract tan tanh true_divide trunc where xlogy
+    __and__ __or__ __xor__ abs acos add addcdiv addcmul asin atan atan2 bitwise_and bitwise_left_shift
+    bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh
+    deg2rad div eq erf erfc erfinv exp exp2 expm1 floor floor_divide fmod frac ge greater greater_equal gt
+    isfinite isinf isnan le lerp less less_equal lgamma log log10 log1p log2 logaddexp logical_and logical_not
+    logical_or logical_xor lt maximum minimum mul multiply nan_to_num ne neg negative pow reciprocal relu relu6
+    remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square sub subtract tan tanh true_divide trunc
+    where xlogy
 """
 _NEURAL = """
     adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu conv1d conv2d

@@ -1,15 +1,12 @@
-"""Part files of a prediction: none is ever overwritten, and none has its final name before it is whole."""
+"""Part files of earlier predictions, which are never overwritten nor mixed with new ones."""
 
 import re
 import time
 from datetime import datetime, timezone
-from types import TracebackType
 from typing import Any
 
 import fsspec
-import pyarrow as pa
 
-from tzx.runtime.data.writers import open_writer
 from tzx.runtime.errors import UserError
 
 _PART = re.compile(r"part-(\d+)\.(parquet|csv)")
@@ -47,35 +44,3 @@ def _is_earlier(filesystem: Any, path: str, index: int, rank: int, world_size: i
     if modified.tzinfo is None:
         modified = modified.replace(tzinfo=timezone.utc)
     return bool(modified < datetime.fromtimestamp(_STARTED, timezone.utc))
-
-
-class PartFile:
-    """`part-<rank>` of a directory, opened at the first rows; appears only when the `with` block ends well."""
-
-    def __init__(self, directory: str, kind: str, rank: int) -> None:
-        self._directory, self._kind, self._rank = directory, kind, rank
-        self._writer: Any = None
-
-    @property
-    def name(self) -> str:
-        """Where the part lies; empty when it never got a row."""
-        return f"{self._directory.rstrip('/')}/part-{self._rank}.{self._kind}" if self._writer is not None else ""
-
-    def write(self, rows: pa.RecordBatch) -> None:
-        """Append rows."""
-        if self._writer is None:
-            self._writer = open_writer(self._kind, self._directory, self._rank)
-        self._writer.write(rows)
-
-    def __enter__(self) -> "PartFile":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writer is None:
-            return
-        if kind is None:
-            self._writer.close()
-        else:
-            self._writer.abort()

@@ -21,11 +21,12 @@ import pyarrow as pa
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
+from tzx.runtime.data.writers import WriterKind, open_writer
 from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.protos.data_pb2 import DatasetType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
-from tzx.runtime.serving.parts import PartFile, check_output
+from tzx.runtime.serving.parts import check_output
 
 logger = logging.getLogger("tzx")
 
@@ -95,24 +96,24 @@ def score(scorer: Scorer, options: ScoringOptions) -> ScoringSummary:
     ):
         limited = islice(batches, options.max_batches)
         scored = _in_order(pool, partial(_score_batch, scorer, outputs), limited, 2 * threads)
-        with PartFile(options.output_path, kind, options.rank) as part:
+        with open_writer(kind, options.output_path, options.rank) as writer:
             for rows in scored:
-                part.write(rows)
+                writer.write(rows)
                 progress.add(rows.num_rows)
-    return progress.summary(part.name)
+    return progress.summary(writer.path)
 
 
 def _outputs(scorer: Scorer, wanted: Sequence[str]) -> list[str]:
     known = scorer.output_names
-    unknown = [f"{name!r}{hint(name, known)}" for name in wanted if name not in known]
-    if unknown:
-        raise UserError(f"no such prediction: {', '.join(unknown)}; the model gives {', '.join(known)}")
+    if unknown := [name for name in wanted if name not in known]:
+        near = hint(unknown[0], known)
+        raise UserError(f"the model gives {', '.join(known)}; it has no prediction {', '.join(unknown)}{near}")
     return list(wanted) or sorted(known)
 
 
-def _writer_kind(config: EasyRecConfig, wanted: str) -> str:
+def _writer_kind(config: EasyRecConfig, wanted: str) -> WriterKind:
     """parquet or csv: as the flag says (also by the class names of the compatible system), else as the input is."""
-    kinds = {"parquet": "parquet", "parquetwriter": "parquet", "csv": "csv", "csvwriter": "csv"}
+    kinds: dict[str, WriterKind] = {"parquet": "parquet", "parquetwriter": "parquet", "csv": "csv", "csvwriter": "csv"}
     if not wanted:
         return "csv" if config.data_config.dataset_type == DatasetType.CsvDataset else "parquet"
     if wanted.lower() not in kinds:
@@ -191,5 +192,5 @@ class _Progress:
             share, rate = self.rows / max(self._total, 1), self.rows / (now - self._started)
             logger.info("predict  %s rows, %.0f%%  %s rows/s", f"{self.rows:,}", 100 * share, f"{rate:,.0f}")
 
-    def summary(self, file: str) -> ScoringSummary:
-        return ScoringSummary(self.rows, time.perf_counter() - self._started, file)
+    def summary(self, path: str) -> ScoringSummary:
+        return ScoringSummary(self.rows, time.perf_counter() - self._started, path if self.rows else "")
