@@ -50,8 +50,8 @@ class Binder:
         earlier = self.places.name(here) if self.places.written(here) else None
         if earlier is not None:
             self._warn_twice(place, earlier, spec)
-        self.places.record(here, place, self._place(entry.value))
         value = entry.value
+        self.places.record(here, place, place if isinstance(value, Block) else self._place(value))
         if isinstance(value, Items):
             self._refuse(value, spec, here, "not a list")
         elif spec.message is not None:
@@ -108,7 +108,7 @@ class Binder:
             if spec.is_map:
                 self._bind_map_entry(name, value, spec, container, (*path, spec.name))
             elif spec.message is not None:
-                self.places.record(here, name, self._place(value))
+                self.places.record(here, name, name if value is entry.value else self._place(value))
                 self._bind_item(value, spec, container.add(), here)
             elif isinstance(value, Scalar):
                 self.places.record(here, name, self._place(value))

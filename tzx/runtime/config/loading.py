@@ -63,7 +63,19 @@ def read_config(path: str, sets: Sequence[str] = (), edit_json: str | None = Non
     Raises:
         ConfigError: the file cannot be read at all.
     """
-    draft = _parse(Source(path, _read_file(path)), path.endswith(".json"))
+    return draft_config(_read_file(path), path, sets, edit_json)
+
+
+def draft_config(text: str, name: str, sets: Sequence[str] = (), edit_json: str | None = None) -> Draft:
+    """Like `read_config` for a text at hand.
+
+    Args:
+        text: the config.
+        name: stands for the file in messages; JSON when it ends in ".json".
+        sets: as in `load_config`.
+        edit_json: as in `load_config`.
+    """
+    draft = _parse(Source(name, text), name.endswith(".json"))
     edits = Edits(draft.config, draft.places, draft.report)
     if edit_json:
         edits.apply_json(edit_json)

@@ -112,7 +112,10 @@ class Context:
     @cached_property
     def by_name(self) -> dict[str, FeatureView]:
         """Features by full name; of equal names the first."""
-        return {feature.name: feature for feature in reversed(self.features)}
+        found: dict[str, FeatureView] = {}
+        for feature in self.features:
+            found.setdefault(feature.name, feature)
+        return found
 
     def find_feature(self, name: str) -> FeatureView | None:
         """The feature of a name. Grouped sequences may also join their parts with one underscore (USE_RTP)."""
@@ -134,7 +137,10 @@ class Context:
     @cached_property
     def group_by_name(self) -> dict[str, Node]:
         """Feature groups by name; of equal names the first."""
-        return {node.message.group_name: node for node in reversed(self.groups)}
+        found: dict[str, Node] = {}
+        for group in self.groups:
+            found.setdefault(group.message.group_name, group)
+        return found
 
     @cached_property
     def used(self) -> dict[str, list[Node]]:

@@ -73,7 +73,7 @@ def ids_without_bucketizer(c: Context) -> None:
 def _side_problem(text: str, c: Context) -> str | None:
     side, colon, name = text.partition(":")
     if not colon or not name or ":" in name:
-        return f"input {quoted(text)} is not written side:name, such as user:{name or text}"
+        return f"input {quoted(text)} is not written side:name, such as user:{(name or text).rpartition(':')[2]}"
     if side not in _SIDES:
         return f"side {quoted(side)} of {quoted(text)} is not known{hint(side, _SIDES)}"
     if side in ("feature", "const") and c.fg_mode == data_pb2.FG_NORMAL:

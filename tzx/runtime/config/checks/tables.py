@@ -157,9 +157,14 @@ def _differences(a: FeatureView, b: FeatureView) -> list[tuple[str, object, obje
             continue
         mine, other = getattr(a.config, name), getattr(b.config, name)
         if mine != other and not (name == "embedding_dim" and 0 in (mine, other)):
-            shown = (quoted(mine), quoted(other)) if isinstance(mine, str) else (mine, other)
-            found.append((name, *shown))
+            found.append((name, _shown(mine), _shown(other)))
     return found
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return quoted(value) if isinstance(value, str) else value
 
 
 @rule()

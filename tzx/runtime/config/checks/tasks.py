@@ -110,7 +110,7 @@ def _metric_problem(name: str | None, losses: set[str], count: int, is_match: bo
     return None
 
 
-@rule("data_config")
+@rule("data_config", "feature_configs")
 def task_label_unknown(c: Context) -> None:
     """Labels that tasks name are label_fields."""
     labels = list(c.data.label_fields)
@@ -126,9 +126,9 @@ def task_label_unknown(c: Context) -> None:
             f"label_name is missing, and there are {len(labels)} label_fields for {len(c.towers)} towers",
         )
     domain = getattr(c.model.message, "domain_input_name", "") if c.model else ""
-    if domain and domain not in labels and c.model:
+    if domain and domain not in labels and c.find_feature(domain) is None and c.model:
         path = (*c.model.path, "domain_input_name")
-        c.error(path, f"{quoted(domain)} is not among the label_fields{hint(domain, labels)}")
+        c.error(path, f"{quoted(domain)} is neither a label nor a feature{hint(domain, [*labels, *c.by_name])}")
 
 
 @rule("data_config")
