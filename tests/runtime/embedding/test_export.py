@@ -173,6 +173,7 @@ print(len(expected), "outputs agree")
 """
 
 
+@pytest.mark.slow
 def test_saved_graph_runs_without_torchrec(
     kit: SimpleNamespace,
     features: list[Any],

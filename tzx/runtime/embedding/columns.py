@@ -3,12 +3,9 @@
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,10 +13,8 @@ from torch import Tensor
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.embedding.specs import Lookup, TablePlan, check_supported
 from tzx.runtime.errors import ConfigError, DataError
+from tzx.runtime.features import Feature
 from tzx.runtime.nn.jagged import pad
-
-if TYPE_CHECKING:
-    from tzx.runtime.features import Feature
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,9 @@ Every table is looked up once per batch, however many groups use a feature; grou
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width of a group.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +17,10 @@ from tzx.runtime.embedding.columns import Column, ColumnFactory, ElementColumns,
 from tzx.runtime.embedding.specs import Lookup, TablePlan, TableSpec, WideOptions, home_of
 from tzx.runtime.embedding.tables import PooledTables, SequenceTables
 from tzx.runtime.errors import ConfigError
+from tzx.runtime.features import Feature
 from tzx.runtime.nn.sequence_encoders import make_encoder
 from tzx.runtime.protos.model_pb2 import JAGGED_SEQUENCE, SEQUENCE, WIDE, FeatureGroupConfig, SeqGroupConfig
 from tzx.runtime.protos.seq_encoder_pb2 import DINEncoder, SeqEncoderConfig
-
-if TYPE_CHECKING:
-    from tzx.runtime.features import Feature
 
 
 class EmbeddingGroups(nn.Module):
@@ -56,9 +51,11 @@ class EmbeddingGroups(nn.Module):
         factory = ColumnFactory(features, layout, plan)
         self.groups = nn.ModuleDict()
         for config in groups:
-            if "." in config.group_name or config.group_name in self.groups:
+            # A bare name such as "type" or "items" would hide a method of the container.
+            key = f"{config.group_name}_group"
+            if "." in key or key in self.groups:
                 raise ConfigError(f"feature group {config.group_name!r}: names must be unique and without dots")
-            self.groups[config.group_name] = _make_group(config, factory)
+            self.groups[key] = _make_group(config, factory)
         self.tables: tuple[TableSpec, ...] = plan.tables()
         self.collections = _make_collections(self.tables, layout)
         self._dims: dict[str, dict[str, int]] = {}

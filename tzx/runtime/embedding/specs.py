@@ -5,17 +5,13 @@
   and unweighted users, sits in an EmbeddingCollection instead, and its bags are pooled after the lookup.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from google.protobuf.message import Message
 
 from tzx.runtime.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tzx.runtime.features import Feature
+from tzx.runtime.features import Feature
 
 Home = Literal["pooled", "weighted", "sequence"]
 Section = Literal["ids", "weighted_ids", "sequence_ids"]

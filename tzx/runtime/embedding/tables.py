@@ -155,6 +155,10 @@ def _keyed(jagged: Jagged, keys: list[str], size: int, weighted: bool) -> KeyedJ
 
 
 def _table_options(spec: TableSpec) -> dict[str, object]:
+    if "." in spec.name or hasattr(nn.ModuleDict, spec.name):
+        raise ConfigError(
+            f"feature {spec.feature_names[0]!r}: a table cannot be named {spec.name!r}; choose another name"
+        )
     return {
         "name": spec.name,
         "num_embeddings": spec.rows,

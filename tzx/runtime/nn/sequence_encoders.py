@@ -157,13 +157,13 @@ class SelfAttention(SequenceEncoder):
         # What self.attention's own forward computes; that one transposes in ways that pin B in a traced graph.
         mha = self.attention
         weights, biases = mha.in_proj_weight.chunk(3), mha.in_proj_bias.chunk(3)
-        heads_BHTE = [
+        q_BHTE, k_BHTE, v_BHTE = (
             F.linear(x, w, b).unflatten(2, (mha.num_heads, mha.head_dim)).transpose(1, 2)
             for x, w, b in zip((query_BTA, key_BTA, value_BTA), weights, biases, strict=True)
-        ]
+        )
         dropout = mha.dropout if self.training else 0.0
         out_BHTE = F.scaled_dot_product_attention(
-            *heads_BHTE, attn_mask=~hidden_BT[:, None, None, :], dropout_p=dropout
+            q_BHTE, k_BHTE, v_BHTE, attn_mask=~hidden_BT[:, None, None, :], dropout_p=dropout
         )
         return mha.out_proj(out_BHTE.transpose(1, 2).flatten(2))
 
