@@ -45,14 +45,15 @@ def main(argv: list[str]) -> int:
 
 
 def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
-    """The flags that make the agents of all nodes find each other; none are needed on a single node."""
+    """The flags that make the agents of all nodes find each other."""
+    job = f"{env.get('TORCHX_JOB_ID', 'tzx')}-{env.get('TZX_RESTART_COUNT', '0')}"
     nodes = argv[argv.index("--nnodes") + 1] if "--nnodes" in argv else "1"
     if nodes in ("1", "1:1"):
-        return []
-    address = env.get("TZX_MASTER_ADDR") or env.get(env.get("TZX_RANK0_ENV", "")) or "localhost"
-    job = f"{env.get('TORCHX_JOB_ID', 'tzx')}-{env.get('TZX_RESTART_COUNT', '0')}"
-    flags = ["--rdzv_backend", "c10d", "--rdzv_id", job]
-    flags += ["--rdzv_endpoint", f"{address}:{env.get('TZX_MASTER_PORT', '29500')}"]
+        address, port = "localhost", "0"  # any port, as nobody else needs it
+    else:
+        address = env.get("TZX_MASTER_ADDR") or env.get(env.get("TZX_RANK0_ENV", "")) or "localhost"
+        port = env.get("TZX_MASTER_PORT", "29500")
+    flags = ["--rdzv_backend", "c10d", "--rdzv_id", job, "--rdzv_endpoint", f"{address}:{port}"]
     # All nodes on one host: its name need not resolve.
     return flags + (["--local_addr", "127.0.0.1"] if address in ("localhost", "127.0.0.1") else [])
 
