@@ -32,7 +32,7 @@ def arrow_type(text: str) -> pa.DataType:
     return SCALARS[text]
 
 
-@pytest.fixture(name="make_features")
+@pytest.fixture(name="make_features", scope="session")
 def _make_features() -> Callable[..., FeatureSet]:
     """Features of FeatureConfig texts, through the real config parser."""
 
@@ -44,7 +44,7 @@ def _make_features() -> Callable[..., FeatureSet]:
     return make
 
 
-@pytest.fixture(name="make_batch")
+@pytest.fixture(name="make_batch", scope="session")
 def _make_batch() -> Callable[..., pa.RecordBatch]:
     """A record batch of columns given as {"type": ..., "values": [...]}; one row stands for all rows."""
 
@@ -59,3 +59,29 @@ def _make_batch() -> Callable[..., pa.RecordBatch]:
         return pa.record_batch(arrays)
 
     return make
+
+
+def _other_layout(array: pa.Array, layout: str) -> pa.Array:
+    """An equal array that lies in memory in another way; the same array where the type has no such layout."""
+    if layout == "sliced":
+        return pa.concat_arrays([array[:1], array, array])[len(array[:1]) : len(array[:1]) + len(array)]
+    if pa.types.is_list(array.type) and layout in ("large", "garbage"):
+        if layout == "large":
+            return array.cast(pa.large_list(array.type.value_type))
+        # Null lists that cover items nevertheless.
+        shown = pa.array([[] if row is None else row for row in array.to_pylist()], array.type)
+        full = pa.array([row or shown.values[:1].to_pylist() for row in shown.to_pylist()], array.type)
+        empty = [row is None for row in array.to_pylist()]
+        if any(row == [] for row in array.to_pylist()):
+            return array
+        return pa.ListArray.from_arrays(full.offsets, full.values, mask=pa.array(empty, pa.bool_()))
+    if pa.types.is_string(array.type):
+        types = {"large": pa.large_string(), "view": pa.string_view()}
+        return array.dictionary_encode() if layout == "dictionary" else array.cast(types.get(layout, pa.string()))
+    return array
+
+
+@pytest.fixture(name="other_layout", scope="session")
+def _other_layout_fixture() -> Callable[[pa.Array, str], pa.Array]:
+    """See `_other_layout`; layouts are plain, sliced, large, view, dictionary and garbage."""
+    return _other_layout
