@@ -80,7 +80,8 @@ def flatten(
     _add_sequences(parts, contents, arrays, layout)
     for name, column in columns.items():
         parts[name] = (column[0].dtype.str, list(column))
-    dense = [_as(arrays[k], DenseData, k).values.reshape(size, -1) for k in layout.dense]
+    widths = zip(layout.dense, layout.dense_dims, strict=True)
+    dense = [_as(arrays[name], DenseData, name).values.reshape(size, width) for name, width in widths]
     end = _plan(contents, parts, (size, sum(layout.dense_dims)))
     block = allocate(end)
     _fill(contents, parts, dense, block)

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
+_CLOSE_SECONDS = 5.0
 
 
 class Prefetch(Generic[T]):
@@ -35,9 +36,9 @@ class Prefetch(Generic[T]):
             yield item  # type: ignore[misc]
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread. One that hangs in a read is left to end with the process, rather than hold it up."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
         last: tuple[str, object] = ("end", None)

@@ -1,0 +1,72 @@
+"""Data sets in which every row carries its own number, so that tests can see which rows came in which order."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from google.protobuf import text_format
+
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.loader import DataLoader, LoaderOptions
+from tzx.runtime.features import FeatureSet
+from tzx.runtime.protos import data_pb2, feature_pb2
+
+FEATURES = """
+id_feature { feature_name: "row" expression: "user:row" num_buckets: 1000000000 embedding_dim: 4 }
+raw_feature { feature_name: "x" expression: "item:x" }
+"""
+
+
+def feature_set(config: data_pb2.DataConfig, texts: str = FEATURES) -> FeatureSet:
+    lines = [line for line in texts.strip().splitlines() if line.strip()]
+    return FeatureSet.from_config([text_format.Parse(t, feature_pb2.FeatureConfig()) for t in lines], config)
+
+
+def data_config(**fields: Any) -> data_pb2.DataConfig:
+    fields = {"dataset_type": data_pb2.ParquetDataset, "batch_size": 10, "label_fields": ["label"]} | fields
+    return data_pb2.DataConfig(**fields)
+
+
+def numbered(start: int, stop: int) -> pa.Table:
+    rows = np.arange(start, stop)
+    return pa.table({"row": rows, "x": (rows / 2).astype(np.float32), "label": rows % 2})
+
+
+def write_files(folder: Path, sizes: Sequence[int], group: int = 7) -> str:
+    """Parquet files whose rows are numbered through; returns a glob for them."""
+    start = 0
+    for number, size in enumerate(sizes):
+        pq.write_table(numbered(start, start + size), folder / f"f{number:03}.parquet", row_group_size=group)
+        start += size
+    return str(folder / "*.parquet")
+
+
+def rows_of(batches: Sequence[Batch]) -> list[int]:
+    return [int(row) for batch in batches for row in batch.ids.values]
+
+
+class Kit:
+    """The helpers above, for tests, which cannot import this file."""
+
+    data_config = staticmethod(data_config)
+    feature_set = staticmethod(feature_set)
+    rows_of = staticmethod(rows_of)
+    write_files = staticmethod(write_files)
+
+
+@pytest.fixture(scope="session")
+def kit() -> type[Kit]:
+    return Kit
+
+
+@pytest.fixture
+def make_loader() -> Callable[..., DataLoader]:
+    def make(paths: str, config: data_pb2.DataConfig | None = None, **options: Any) -> DataLoader:
+        config = config or data_config()
+        return DataLoader(config, feature_set(config), paths, LoaderOptions(**{"num_workers": 0} | options))
+
+    return make
