@@ -65,7 +65,7 @@ def _arguments(options: Message) -> dict[str, Any]:
 
 
 def _decay_mode(mode: int) -> Any:
-    from fbgemm_gpu.split_table_batched_embeddings_ops_common import WeightDecayMode as FusedMode
+    from fbgemm_gpu.split_table_batched_embeddings_ops_training import WeightDecayMode as FusedMode
 
     return getattr(FusedMode, {"DECOUPLE": "DECOUPLE", "L2": "L2"}.get(WeightDecayMode.Name(mode), "NONE"))
 
