@@ -2,6 +2,7 @@
 
 import logging
 
+import model_zoo
 import pytest
 
 from tzx.runtime.errors import ConfigError, DataError
@@ -126,6 +127,9 @@ BAD = {
         "model_config.mmoe: num_expert is 0; allowed: 1 or more",
     ),
 }
+
+
+BAD |= model_zoo.BAD
 
 
 @pytest.mark.parametrize("name", BAD)
