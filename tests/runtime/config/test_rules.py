@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from rule_findings import FOLDER, findings
+
 from tzx.runtime.config.checks import RULES
 from tzx.runtime.config.loading import read_config
 

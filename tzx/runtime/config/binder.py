@@ -10,6 +10,9 @@ from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Block, Entry, Items, Node, Scalar
 
+# Looking for near names takes time; nobody reads that many messages.
+_ADVISED = 200
+
 
 class Binder:
     """Fills messages from the trees of one source."""
@@ -37,10 +40,12 @@ class Binder:
 
     def _unknown_field(self, entry: Entry, descriptor: Descriptor, path: Path) -> None:
         names = list(fields_of(descriptor))
-        self.damaged.add((*path, nearest(entry.name, names) or entry.name))
-        self.report.error(
-            self._place(entry), f"{descriptor.name} has no field {quoted(entry.name)}{hint(entry.name, names)}"
-        )
+        known, advice = None, ""
+        if len(self.report.problems) < _ADVISED:
+            known = nearest(entry.name, names)
+            advice = f'; did you mean "{known}"?' if known else hint("", names)
+        self.damaged.add((*path, known or entry.name))
+        self.report.error(self._place(entry), f"{descriptor.name} has no field {quoted(entry.name)}{advice}")
 
     def _bind_single(self, entry: Entry, spec: FieldSpec, message: Message, path: Path) -> None:
         here = (*path, spec.name)

@@ -51,9 +51,14 @@ def tokenize(text: str, start: int = 0) -> list[Token]:
     return tokens
 
 
-def mend_marks(tokens: list[Token], source: Source, report: Report) -> list[Token]:
-    """Report characters outside the format; full-width marks are read on as their plain twins."""
+def mend_marks(tokens: list[Token], source: Source, report: Report) -> tuple[list[Token], set[int]]:
+    """Report characters outside the format; full-width marks are read on as their plain twins.
+
+    Returns:
+        The other tokens, and the lines on which something was reported.
+    """
     mended = []
+    lines = set()
     for token in tokens:
         if token.kind != "bad":
             mended.append(token)
@@ -63,10 +68,11 @@ def mend_marks(tokens: list[Token], source: Source, report: Report) -> list[Toke
         plain = _WIDE_MARKS.get(char)
         advice = f'; write "{plain}"' if plain else "; write strings in plain quotes" if "QUOTATION" in name else ""
         shown = f"{quoted(char)} ({name})" if name and not char.isascii() else quoted(token.text)
+        lines.add(source.line_of(token.start))
         report.error(Place(source, token.start, token.start + 1), f"unexpected character {shown}{advice}")
         if plain and len(token.text) == 1:
             mended.append(Token("mark", token.start, token.end, plain))
-    return mended
+    return mended, lines
 
 
 def unescape(body: str) -> tuple[bytes, list[str]]:

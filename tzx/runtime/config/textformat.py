@@ -16,25 +16,23 @@ _CLOSERS = {"{": "}", "<": ">", "[": "]"}
 
 def read_text(source: Source, report: Report) -> Block:
     """The tree of a whole text; what is wrong with its syntax goes to the report."""
-    tokens = mend_marks(tokenize(source.text), source, report)
-    plain = _Reader(source, tokens, by_indent=False)
+    tokens, troubled = mend_marks(tokenize(source.text), source, report)
+    plain = _Reader(source, tokens, troubled)
     tree = plain.read_all()
-    if not plain.unclosed:
-        report.problems += plain.report.problems
-        return tree
-    indented = _Reader(source, tokens, by_indent=True)
-    better = indented.read_all()
-    stray = len(indented.report.errors) - indented.closed_by_indent
-    if indented.closed_by_indent and stray < len(plain.report.errors):
-        report.problems += indented.report.problems
-        return better
-    report.problems += plain.report.problems
+    chosen = plain
+    if plain.open_at_end:
+        indented = _Reader(source, tokens, troubled, by_indent=True)
+        better = indented.read_all()
+        # In a text that is not indented, closing by indentation leaves a stray mark for each block.
+        if indented.closed_by_indent and indented.stray * 2 <= indented.closed_by_indent:
+            chosen, tree = indented, better
+    report.problems += chosen.report.problems
     return tree
 
 
 def read_value(source: Source, start: int, report: Report) -> Node | None:
     """The tree of a single value that fills a source from an offset to its end."""
-    reader = _Reader(source, mend_marks(tokenize(source.text, start), source, report), by_indent=False)
+    reader = _Reader(source, *mend_marks(tokenize(source.text, start), source, report))
     value = reader.read_value(0)
     if value is None or reader.peek().kind != "end":
         token = reader.peek()
@@ -44,17 +42,18 @@ def read_value(source: Source, start: int, report: Report) -> Node | None:
 
 
 class _Reader:
-    """One pass over the tokens."""
+    """One pass over the tokens. On lines that are `troubled` already, what follows from that is not reported."""
 
-    def __init__(self, source: Source, tokens: list[Token], by_indent: bool) -> None:
+    def __init__(self, source: Source, tokens: list[Token], troubled: set[int], by_indent: bool = False) -> None:
         self.source = source
         self.tokens = tokens
         self.by_indent = by_indent
         self.position = 0
         self.report = Report()
-        self.unclosed = 0
+        self.open_at_end: list[tuple[Token, Token]] = []
         self.closed_by_indent = 0
-        self._line_in_trouble = -1
+        self.stray = 0
+        self._troubled = set(troubled)
 
     def peek(self) -> Token:
         """The token to be read next."""
@@ -63,8 +62,8 @@ class _Reader:
     def complain(self, start: int, end: int, message: str) -> None:
         """Report a syntax problem, but only the first one of a line: the others follow from it."""
         line = self.source.line_of(start)
-        if line != self._line_in_trouble:
-            self._line_in_trouble = line
+        if line not in self._troubled:
+            self._troubled.add(line)
             self.report.error(Place(self.source, start, end), message)
 
     def read_all(self) -> Block:
@@ -73,8 +72,10 @@ class _Reader:
             self._read_entries(root, None, 0)
             token = self.peek()
             if token.kind == "end":
+                self._report_open_at_end()
                 return root
             self.complain(token.start, token.end, f'nothing is open that "{token.text}" could close')
+            self.stray += 1
             self.position += 1
 
     def _read_entries(self, block: Block, opener: Token | None, depth: int) -> None:
@@ -217,12 +218,22 @@ class _Reader:
         return begins_line and token.start - start < self._indent(name)
 
     def _report_unclosed(self, name: Token, opener: Token, token: Token) -> None:
-        self.unclosed += 1
-        self.closed_by_indent += self.by_indent and token.kind != "end"
-        where = "the end of the text" if token.kind == "end" else self._where(token)
-        closer = _CLOSERS[opener.text]
-        place = Place(self.source, name.start, opener.end)
-        self.report.error(place, f'{quoted(name.text)} is not closed: a "{closer}" is missing before {where}')
+        if token.kind == "end":
+            self.open_at_end.append((name, opener))
+            return
+        self.closed_by_indent += 1
+        message = (
+            f'{quoted(name.text)} is not closed: a "{_CLOSERS[opener.text]}" is missing before {self._where(token)}'
+        )
+        self.report.error(Place(self.source, name.start, opener.end), message)
+
+    def _report_open_at_end(self) -> None:
+        """One problem for all blocks that are open at the end, at the innermost."""
+        if self.open_at_end:
+            name, opener = self.open_at_end[0]
+            closers = "".join(_CLOSERS[opener.text] for _, opener in self.open_at_end[:MAX_DEPTH])
+            message = f'{quoted(name.text)} is not closed: "{closers}" is missing before the end of the text'
+            self.report.error(Place(self.source, name.start, opener.end), message)
 
     def _read_items(self, depth: int) -> Items:
         """A list from its "[" on."""

@@ -89,6 +89,10 @@ class Context:
         else:
             self.warn(path, f"{message} (not used in fg_mode {data_pb2.FgMode.Name(self.fg_mode)})")
 
+    def broken(self, path: Path) -> bool:
+        """Whether something at or below a path could not be read."""
+        return any(damage[: len(path)] == path for damage in self.damaged)
+
     def where(self, path: Path) -> str:
         """How to name the place of another field inside a message."""
         place: Place | None = self.places.name(path)

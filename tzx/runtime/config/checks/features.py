@@ -30,7 +30,7 @@ _NORMALIZER_OPTIONS = {
 def feature_without_member(c: Context) -> None:
     """Each feature_configs entry holds one feature."""
     for node in c.of_type("FeatureConfig", "SeqFeatureConfig"):
-        if node.message.WhichOneof("feature") is None and not any(d[: len(node.path)] == node.path for d in c.damaged):
+        if node.message.WhichOneof("feature") is None and not c.broken(node.path):
             names = [name for name in fields_of(node.message.DESCRIPTOR) if not name.startswith("sequence_")]
             c.error(node.path, f"no feature is set; write one of {listing(names, 12)}")
 
@@ -62,7 +62,12 @@ def ids_without_bucketizer(c: Context) -> None:
     """A feature of ids says how many rows its table has."""
     for feature in c.features:
         needs = feature.is_sparse and feature.kind != "tokenize_feature" and not feature.config.stub_type
-        if needs and feature.name in c.used and not bucketizers(feature.kind, feature.config):
+        if (
+            needs
+            and feature.name in c.used
+            and not bucketizers(feature.kind, feature.config)
+            and not c.broken(feature.path)
+        ):
             names = fields_of(feature.config.DESCRIPTOR)
             options = [
                 name for name in ("num_buckets", "hash_bucket_size", "vocab_list", "vocab_file") if name in names

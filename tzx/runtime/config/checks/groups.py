@@ -159,9 +159,7 @@ def encoder_input(c: Context) -> None:
 def encoder_options(c: Context) -> None:
     """Options of sequence encoders that depend on each other."""
     for node in c.of_type("SeqEncoderConfig"):
-        if node.message.WhichOneof("seq_module") is None and not any(
-            d[: len(node.path)] == node.path for d in c.damaged
-        ):
+        if node.message.WhichOneof("seq_module") is None and not c.broken(node.path):
             c.error(node.path, f"no encoder is set; write one of {', '.join(fields_of(node.message.DESCRIPTOR))}")
     for node in c.of_type("PoolingEncoder"):
         if (value := node.message.pooling_type) not in ("mean", "sum"):

@@ -44,9 +44,7 @@ def dropout_list(c: Context) -> None:
             c.error(path, f"dropout_ratio has {ratios} values for {layers} layers; give one for all, or one for each")
         for index, ratio in enumerate(node.message.dropout_ratio):
             if not 0 <= ratio <= 1:
-                c.error(
-                    (*node.path, "dropout_ratio", index), f"dropout_ratio must be from 0 to 1, not {ratio:.6g}"
-                )
+                c.error((*node.path, "dropout_ratio", index), f"dropout_ratio must be from 0 to 1, not {ratio:.6g}")
 
 
 @rule()

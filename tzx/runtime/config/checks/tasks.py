@@ -33,7 +33,7 @@ def losses_given(c: Context) -> None:
     if c.model_name in _SID or c.model is None:
         return
     for task in c.tasks:
-        lost = any(d[: len(task.path) + 1] == (*task.path, "losses") for d in c.damaged)
+        lost = c.broken((*task.path, "losses"))
         if not task.message.losses and not lost:
             name = getattr(task.message, "tower_name", "") or getattr(task.message, "task_name", "") or c.model_name
             c.error(task.path, f"{name} has no losses; add one, such as losses {{ binary_cross_entropy {{}} }}")
@@ -48,7 +48,7 @@ def empty_loss_or_metric(c: Context) -> None:
         ("TrainMetricConfig", ("metric",)),
     ):
         for node in c.of_type(kind):
-            lost = any(d[: len(node.path)] == node.path for d in c.damaged)
+            lost = c.broken(node.path)
             if not lost and not any(node.message.WhichOneof(oneof) for oneof in oneofs):
                 names = [name for name, spec in fields_of(node.message.DESCRIPTOR).items() if spec.oneof]
                 c.error(node.path, f"nothing is set; write one of {listing(names, 10)}")

@@ -58,7 +58,7 @@ def clipping_type(c: Context) -> None:
 def optimizer_missing(c: Context) -> None:
     """Each optimizer config names one; without a schedule the learning rate stays as it is."""
     for node in c.of_type("SparseOptimizer", "DenseOptimizer", "PartOptimizer"):
-        lost = any(d[: len(node.path)] == node.path for d in c.damaged)
+        lost = c.broken(node.path)
         if node.message.WhichOneof("optimizer") is None and not lost:
             specs = fields_of(node.message.DESCRIPTOR).values()
             names = [spec.name for spec in specs if spec.oneof == "optimizer"]
