@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torchx.schedulers.api import DescribeAppResponse
+from torchx.schedulers.api import DescribeAppResponse, ListAppResponse
 from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Resource, Role, RoleStatus
 
 from . import _local_jobs as jobs
@@ -22,6 +22,14 @@ def describe(app_id: str, job: Path) -> DescribeAppResponse:
         roles_statuses=[_role_status(role, state, job, spec["hostname"]) for role in spec["roles"]],
         roles=[_role(role) for role in spec["roles"]],
     )
+
+
+def listed(app_id: str, job: Path) -> ListAppResponse:
+    """A job's line in `torchx list`."""
+    response = ListAppResponse(app_id, AppState[jobs.current_state(job)["state"]])
+    if hasattr(response, "name"):  # not in TorchX 0.7.0
+        response.name = jobs.read_json(job / jobs.SPEC).get("name", "")
+    return response
 
 
 def _role(spec: dict[str, Any]) -> Role:

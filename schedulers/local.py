@@ -21,7 +21,7 @@ from typing import Any
 
 from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream, filter_regex
 from torchx.schedulers.ids import make_unique
-from torchx.specs import AppDef, AppDryRunInfo, AppState, runopts
+from torchx.specs import AppDef, AppDryRunInfo, runopts
 
 from . import _local_jobs as jobs
 from . import _local_logs as logs
@@ -116,7 +116,7 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
     def list(self, cfg: Mapping[str, Any] | None = None) -> list[ListAppResponse]:
         """All jobs this user has run here and that are still remembered, newest last."""
         found = ((app_id, jobs.find(app_id)) for app_id in jobs.app_ids())
-        return [ListAppResponse(app_id, AppState[jobs.current_state(job)["state"]]) for app_id, job in found if job]
+        return [view.listed(app_id, job) for app_id, job in found if job]
 
     def _cancel_existing(self, app_id: str) -> None:
         job = jobs.find(app_id)

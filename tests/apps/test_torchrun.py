@@ -22,10 +22,10 @@ def test_a_single_node_takes_any_port() -> None:
 
 def test_nodes_meet_where_the_scheduler_says() -> None:
     env = {"TZX_MASTER_ADDR": "head", "TZX_MASTER_PORT": "21000", "TORCHX_JOB_ID": "slurm://torchx/7"}
-    expected = ["--rdzv_backend", "c10d", "--rdzv_id", "slurm://torchx/7-0", "--rdzv_endpoint", "head:21000"]
+    expected = ["--rdzv_backend", "c10d", "--rdzv_id", "7-0", "--rdzv_endpoint", "head:21000"]
     assert rendezvous(["--nnodes", "2", "-m", "x"], env) == expected
     again = rendezvous(["--nnodes", "1:2"], {**env, "TZX_RESTART_COUNT": "3"})
-    assert again[3] == "slurm://torchx/7-3"
+    assert again[3] == "7-3"
 
 
 def test_other_schedulers_name_the_variable_that_holds_the_address() -> None:
@@ -95,7 +95,8 @@ def launch(worker: Path, what: str, **env: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_the_exit_code_and_the_message_of_the_rank_that_failed(worker: Path, tmp_path: Path) -> None:
     error_file = tmp_path / "error.json"
-    process = launch(worker, "error", TORCHELASTIC_ERROR_FILE=str(error_file))
+    env = {"TORCHELASTIC_ERROR_FILE": str(error_file), "TORCHX_JOB_ID": "local_cwd://torchx/a-1"}
+    process = launch(worker, "error", PET_LOG_DIR=str(tmp_path / "logs"), **env)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 65
     assert "[rank 1] error: a.csv: row 7" in err and err.strip().endswith("error: rank 1 exited with 65")

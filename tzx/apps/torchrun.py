@@ -3,6 +3,7 @@
 python -m tzx.apps.torchrun --nnodes 2 --nproc_per_node 8 -m tzx.apps.train --config x.config
 """
 
+import logging
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it repeats what the ranks say
     args = torchrun.parse_args([*rendezvous(argv, os.environ), *argv])
     processes = torchrun.determine_local_world_size(args.nproc_per_node)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
@@ -46,7 +48,8 @@ def main(argv: list[str]) -> int:
 
 def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
     """The flags that make the agents of all nodes find each other."""
-    job = f"{env.get('TORCHX_JOB_ID', 'tzx')}-{env.get('TZX_RESTART_COUNT', '0')}"
+    app_id = env.get("TORCHX_JOB_ID", "tzx").rpartition("/")[2]  # torchrun makes a directory of this name
+    job = f"{app_id}-{env.get('TZX_RESTART_COUNT', '0')}"
     nodes = argv[argv.index("--nnodes") + 1] if "--nnodes" in argv else "1"
     if nodes in ("1", "1:1"):
         address, port = "localhost", "0"  # any port, as nobody else needs it
