@@ -26,12 +26,14 @@ FEATURES = [
     sparse("b", num_embeddings=17, pooling="mean", embedding_dim=8),
     sparse("w", is_weighted=True, pooling="mean"),
     sparse("half", data_type="FP16"),
+    sparse("u", embedding_name="u_emb"),
+    sparse("uw", is_weighted=True, embedding_name="u_emb"),
     sparse("item", **ITEM),
     sparse("items", is_sequence=True, **ITEM),
     sparse("tags", is_sequence=True, embedding_dim=8, pooling="mean"),
 ]
 GROUPS = [
-    'group_name: "deep" group_type: DEEP feature_names: ["b", "a", "w", "item"]',
+    'group_name: "deep" group_type: DEEP feature_names: ["b", "a", "w", "uw", "item", "u"]',
     'group_name: "half" group_type: DEEP feature_names: ["half"]',
     'group_name: "wide" group_type: WIDE feature_names: ["a", "b"]',
     'group_name: "seq" group_type: SEQUENCE feature_names: ["item", "items", "tags"]',

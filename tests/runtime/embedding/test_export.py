@@ -18,7 +18,7 @@ from tzx.runtime.embedding.plain import swap_for_serving
 
 GROUPS = """
 group_name: "deep" group_type: DEEP
-feature_names: ["a", "x", "b", "y", "w", "item"]
+feature_names: ["a", "x", "b", "uw", "y", "w", "item", "u"]
 sequence_groups { group_name: "s" feature_names: ["item", "cat", "items", "cats", "times"] }
 sequence_encoders { din_encoder { input: "s" attn_mlp { hidden_units: [8] activation: "Dice" } max_seq_length: 3 } }
 sequence_encoders { pooling_encoder { input: "s" } }
@@ -104,6 +104,8 @@ def features(kit: SimpleNamespace) -> list[Any]:
         kit.sparse("cats", is_sequence=True, embedding_dim=8, embedding_name="cat_emb", pooling="mean"),
         kit.dense("times", 2, is_sequence=True),
         kit.sparse("unused"),
+        kit.sparse("u", pooling="mean", embedding_name="u_emb"),
+        kit.sparse("uw", is_weighted=True, pooling="mean", embedding_name="u_emb"),
     ]
 
 
@@ -198,8 +200,9 @@ def test_half_tables_stay_half_and_give_float(kit: SimpleNamespace) -> None:
         kit.sparse("w", data_type="FP16", is_weighted=True),
         kit.sparse("s", data_type="FP16", is_sequence=True, embedding_name="a_emb"),
         kit.sparse("plain", data_type="FP16"),
+        kit.sparse("shared", data_type="FP16", embedding_name="plain_emb"),
     ]
-    config = 'group_name: "g" group_type: SEQUENCE feature_names: ["a", "w", "plain", "s"]'
+    config = 'group_name: "g" group_type: SEQUENCE feature_names: ["a", "w", "plain", "shared", "s"]'
     groups = EmbeddingGroups(features, [kit.group(config)], kit.layout(features))
     plain = copy.deepcopy(groups)
     swap_for_serving(plain)
@@ -208,8 +211,7 @@ def test_half_tables_stay_half_and_give_float(kit: SimpleNamespace) -> None:
     expected, actual = groups(batch), plain(batch)
     for name in ("g.query", "g.sequence"):
         assert actual[name].dtype == torch.float32
-        # The unsharded EmbeddingBagCollection rounds sums to half, unlike FBGEMM in training.
-        torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
 def test_id_outside_its_table_reads_row_zero_not_a_neighbour(kit: SimpleNamespace) -> None:

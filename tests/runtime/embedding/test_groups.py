@@ -22,6 +22,7 @@ sequence_encoders { pooling_encoder { input: "s" pooling_type: "sum" } }
 WIDE = 'group_name: "wide" group_type: WIDE feature_names: ["multi", "mean", "weighted"]'
 SEQUENCE = 'group_name: "seq" group_type: SEQUENCE feature_names: ["items", "x", "item", "times", "tags", "multi"]'
 JAGGED = 'group_name: "flat" group_type: JAGGED_SEQUENCE feature_names: ["times", "items"]'
+MIXED = 'group_name: "mixed" group_type: DEEP feature_names: ["u", "uw"]'
 SUFFIX = 'group_name: "own" group_type: DEEP feature_names: ["multi", "item"] embedding_name_suffix: "own"'
 
 
@@ -37,6 +38,8 @@ def features(kit: SimpleNamespace) -> list[Any]:
         kit.sparse("weighted", is_weighted=True, pooling="mean"),
         kit.sparse("item", **item),
         kit.sparse("unused"),
+        kit.sparse("u", pooling="mean", embedding_name="u_emb"),
+        kit.sparse("uw", is_weighted=True, pooling="mean", embedding_name="u_emb"),
         kit.sparse("items", is_sequence=True, **item),
         kit.sparse("tags", is_sequence=True, pooling="mean", embedding_dim=8),
         kit.dense("times", 2, is_sequence=True),
@@ -46,7 +49,7 @@ def features(kit: SimpleNamespace) -> list[Any]:
 @pytest.fixture(scope="module")
 def groups(kit: SimpleNamespace, features: list[Any]) -> EmbeddingGroups:
     torch.manual_seed(2)
-    configs = [kit.group(g) for g in (DEEP, WIDE, SEQUENCE, JAGGED, SUFFIX)]
+    configs = [kit.group(g) for g in (DEEP, WIDE, SEQUENCE, JAGGED, MIXED, SUFFIX)]
     return EmbeddingGroups(features, configs, kit.layout(features), WideOptions(dim=3))
 
 
@@ -108,6 +111,7 @@ def test_every_output_is_what_its_features_give(
         "seq.sequence_length": np.array([len(row) for row in rows["items"]]),
         "flat.sequence": np.concatenate([np.concatenate(times), np.concatenate(items)], axis=1),
         "flat.sequence_length": np.array([len(row) for row in rows["times"]]),
+        "mixed": np.concatenate([look.bag("u", "u_emb", "mean"), look.bag("uw", "u_emb", "mean")], axis=1),
         "own": np.concatenate([look.bag("multi", "multi_emb_own"), look.bag("item", "item_emb_own")], axis=1),
     }
     assert actual.keys() == expected.keys()

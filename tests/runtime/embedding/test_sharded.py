@@ -44,7 +44,6 @@ def test_sharding_changes_nothing(shardings: str, world: int, tmp_path: Path) ->
         assert list(found) == shardings.split(",")
         for sharding, moments in found.items():
             for moment, gaps in moments.items():
-                # Half tables: the unsharded module rounds sums to half, and FBGEMM rounds updates stochastically.
-                half = gaps.pop("half")
-                assert half < (1e-3 if moment == "forward" else 2e-2), (sharding, moment)
+                if moment == "after a step":  # FBGEMM rounds updates of half tables stochastically
+                    assert gaps.pop("half") < 2e-2, sharding
                 assert max(gaps.values()) < 1e-6, (sharding, moment, gaps)

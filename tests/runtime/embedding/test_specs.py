@@ -56,7 +56,7 @@ def test_spec_carries_what_training_needs(kit: SimpleNamespace) -> None:
         ([{}, {"is_weighted": True}], "sequence"),
         ([{"is_sequence": True}], "sequence"),
         ([{}, {"is_sequence": True}], "sequence"),
-        ([{"is_weighted": True, "data_type": "FP16"}], "sequence"),
+        ([{"is_weighted": True, "data_type": "FP16"}], "weighted"),
     ],
 )
 def test_a_table_lives_where_all_its_users_can_reach_it(

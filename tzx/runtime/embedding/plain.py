@@ -80,8 +80,7 @@ class _Stack(nn.Module):
 
     def _embed(self, sequence: Elements, pooling: str, start: int, rows: int) -> Tensor:
         ids_N = _in_range(sequence.values, rows) + start
-        if sequence.key_lengths is None:
-            return F.embedding(ids_N, self.weight).float()
+        assert sequence.key_lengths is not None, "elements of a sparse sequence come with key lengths"
         sums_MD = _bag_sums(self.weight, ids_N, sequence.key_lengths)
         return mean_of_sums(sums_MD, sequence.key_lengths) if pooling == "mean" else sums_MD
 

@@ -178,8 +178,7 @@ def _finish(draft: _Draft) -> TableSpec:
     lookups, features = tuple(draft.users), tuple(draft.users.values())
     weighted = {f.is_weighted for f in features}
     from_sequence = any(f.is_sequence for f in features)
-    # torch refuses float32 weights for a half table, hence the last condition.
-    pooled_later = from_sequence or len(weighted) > 1 or (True in weighted and draft.first.data_type == "FP16")
+    pooled_later = from_sequence or len(weighted) > 1
     owner = draft.bag_owner or draft.first
     return TableSpec(
         name=draft.name,

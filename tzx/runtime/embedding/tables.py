@@ -12,8 +12,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig, KeyedJaggedTensor
+from torchrec import (
+    EmbeddingBagCollection,
+    EmbeddingBagConfig,
+    EmbeddingCollection,
+    EmbeddingConfig,
+    JaggedTensor,
+    KeyedJaggedTensor,
+)
 from torchrec.modules.embedding_configs import DataType
 from torchrec.modules.embedding_modules import get_embedding_names_by_table
 
@@ -85,12 +93,13 @@ class PooledTables(nn.Module):
         self.ids = KeyedIds([n for s in specs for n in s.feature_names], layout, specs[0].weighted)
         self.collection = EmbeddingBagCollection(configs, is_weighted=specs[0].weighted, device=_device.get())
         self._outputs = _output_names(specs, configs)
+        self._has_half = any(s.data_type == "FP16" for s in specs)
         position = {name: i for i, name in enumerate(getattr(layout, self.section))}
         self._means = [(u, position[u.feature]) for u in self._outputs if u.pooling == "mean"]
 
     def forward(self, batch: Batch) -> dict[Lookup, Tensor]:
         """Pooled rows [B, dim] of every lookup."""
-        sums = self.collection(self.ids(batch)).to_dict()
+        sums = self._sums(self.ids(batch))
         pooled = {lookup: sums[name] for lookup, name in self._outputs.items()}
         if self._means:
             lengths_FB = getattr(batch, self.section).lengths.view(-1, batch.size)
@@ -101,6 +110,16 @@ class PooledTables(nn.Module):
     def to_plain(self) -> PlainTables:
         """The same lookups in aten operators; weights are copied."""
         return PlainTables(self.specs, _weights(self.collection.embedding_bags), self.layout)
+
+    def _sums(self, keyed: KeyedJaggedTensor) -> dict[str, Tensor]:
+        if not (self._has_half and isinstance(self.collection, EmbeddingBagCollection)):
+            return self.collection(keyed).to_dict()
+        # Unsharded, the collection would round sums to half and refuse float weights; sharded, it sums in float.
+        bags, tables = keyed.to_dict(), self.collection.embedding_bags
+        return {
+            name: _float_sum(tables[lookup.table].get_parameter("weight"), bags[lookup.feature])
+            for lookup, name in self._outputs.items()
+        }
 
 
 class SequenceTables(nn.Module):
@@ -129,10 +148,8 @@ class SequenceTables(nn.Module):
         for lookup, name in self._outputs.items():
             values_ND = embedded[name].values()
             lengths = batch.sequences[lookup.feature].key_lengths if lookup.elements else embedded[name].lengths()
-            if lengths is None:  # every element has exactly one id
-                pooled[lookup] = values_ND
-            else:
-                pooled[lookup] = segment_pool(values_ND, lengths, lookup.pooling, weights.get(lookup.feature))
+            assert lengths is not None, "elements of a sparse sequence come with key lengths"
+            pooled[lookup] = segment_pool(values_ND, lengths, lookup.pooling, weights.get(lookup.feature))
         return pooled
 
     def to_plain(self) -> PlainTables:
@@ -152,6 +169,10 @@ def _keyed(jagged: Jagged, keys: list[str], size: int, weighted: bool) -> KeyedJ
         weights=jagged.weights if weighted else None,
         stride=size,
     )
+
+
+def _float_sum(weight: Tensor, bag: JaggedTensor) -> Tensor:
+    return segment_pool(F.embedding(bag.values(), weight).float(), bag.lengths(), "sum", bag.weights_or_none())
 
 
 def _table_options(spec: TableSpec) -> dict[str, object]:
