@@ -53,7 +53,10 @@ def open_csv_files(
 ) -> list["CsvSource"]:
     """Count rows, and settle on one type for every column."""
     dialect = Dialect.of(config)
-    sources = open_all(files, lambda file: CsvSource(file, dialect))
+    opened = open_all(files, lambda file: CsvSource(file, dialect))
+    sources = [s for s in opened if s.names]  # others are empty, as some writers leave parts without rows
+    if not sources:
+        raise DataError(f"{files[0].name}: the file is empty; it has not even a header")
     sampled = [s for s in sources if s.num_rows]
     wanted = set(columns) if columns is not None else {name for s in sources for name in s.names}
     settle_types([*sampled[:_SAMPLED_FILES], *sampled[_SAMPLED_FILES:][-1:]], sources, wanted)
@@ -205,5 +208,6 @@ def _split_line(line: bytes, delimiter: str) -> list[str]:
     if not line.strip():
         return []
     options = csv.ReadOptions(autogenerate_column_names=True, use_threads=False)
+    line += b"\n"  # without it Arrow sees no row; an empty line more is none
     table = csv.read_csv(pa.BufferReader(line), options, csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
     return [str(column[0].as_py() or "").strip() for column in table.columns]

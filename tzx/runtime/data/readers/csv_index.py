@@ -64,7 +64,7 @@ class _Scanner:
 
     def scan(self, read: Callable[[int], bytes]) -> Iterator[tuple[int, Rows]]:
         """Offset of each chunk, and the places in it where rows start."""
-        while chunk := read(CHUNK):
+        while chunk := read(max(CHUNK, len(_BOM))):
             skip = len(_BOM) if self.end == 0 and chunk.startswith(_BOM) else 0
             yield self.end + skip, self._starts(chunk[skip:])
             self.end += len(chunk)
