@@ -24,7 +24,7 @@ from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, 
 from tzx.runtime.metrics.sync import all_sum
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.models.tasks import Task, single_task, tower_tasks
-from tzx.runtime.protos.model_pb2 import FeatureGroupConfig, FeatureGroupType
+from tzx.runtime.protos.model_pb2 import DEEP, FeatureGroupConfig, FeatureGroupType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 logger = logging.getLogger("tzx")
@@ -121,6 +121,10 @@ class Model(nn.Module):
     def has_group(self, name: str) -> bool:
         """Whether the config has a feature group `name`."""
         return any(g.group_name == name for g in self.config.feature_groups)
+
+    def first_group(self) -> GroupTypes:
+        """The first feature group, which must be DEEP: what models that read a single group take."""
+        return {group.group_name: (DEEP,) for group in self.config.feature_groups[:1]}
 
     def equal_dim(self, group: str) -> int:
         """The width all features of `group` share.

@@ -10,6 +10,8 @@ from tzx.runtime.protos.model_pb2 import ModelConfig
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 _CLASSES: dict[str, str | type[Model]] = {
+    "DCNV1": "tzx.runtime.models.rank.dcn_v1:DCNV1",
+    "DCNV2": "tzx.runtime.models.rank.dcn_v2:DCNV2",
     "DLRM": "tzx.runtime.models.rank.dlrm:DLRM",
     "DeepFM": "tzx.runtime.models.rank.deepfm:DeepFM",
     "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",

@@ -6,7 +6,6 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.models.base import GroupTypes, MultiTaskModel
 from tzx.runtime.models.multitask.task_tower import TaskTower
 from tzx.runtime.nn.experts import MixtureOfExperts
-from tzx.runtime.protos.model_pb2 import DEEP
 
 
 class MMoE(MultiTaskModel):
@@ -17,7 +16,7 @@ class MMoE(MultiTaskModel):
 
     def group_types(self) -> GroupTypes:
         """The first group."""
-        return {group.group_name: (DEEP,) for group in self.config.feature_groups[:1]}
+        return self.first_group()
 
     def build(self) -> None:
         """Experts, gates and towers."""
