@@ -20,7 +20,10 @@ def test_names_with_and_without_arguments() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nn.Relu", r"unknown activation 'nn.Relu', did you mean nn.ReLU\?"),
+        (
+            "nn.Relu",
+            """unknown activation 'nn.Relu'; did you mean "nn.ReLU".; allowed: Dice, nn.CELU, """,
+        ),
         ("nn.Linear", "unknown activation 'nn.Linear'"),
         ("nn.LeakyReLU(slope=0.1)", "it takes negative_slope, inplace"),
         ("nn.LeakyReLU(negative_slope=open('x'))", "must be plain numbers"),

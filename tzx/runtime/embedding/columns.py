@@ -3,13 +3,13 @@
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.embedding.specs import Lookup, TablePlan, check_supported
 from tzx.runtime.errors import ConfigError, DataError
@@ -48,9 +48,7 @@ class ColumnFactory:
     def feature(self, name: str, group: str) -> Feature:
         """The feature called `name`; a ConfigError names the nearest one when there is none."""
         if name not in self._features:
-            near = difflib.get_close_matches(name, self._features, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"feature group {group!r}: unknown feature {name!r}{hint}")
+            raise ConfigError(f"feature group {group!r}: unknown feature {name!r}{hint(name, self._features)}")
         check_supported(self._features[name])
         return self._features[name]
 

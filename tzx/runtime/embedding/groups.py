@@ -5,13 +5,13 @@ Every table is looked up once per batch, however many groups use a feature; grou
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width of a group.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 
+from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.embedding.columns import Column, ColumnFactory, ElementColumns, Place, RowColumns
 from tzx.runtime.embedding.specs import Lookup, TablePlan, TableSpec, WideOptions, home_of
@@ -75,9 +75,7 @@ class EmbeddingGroups(nn.Module):
     def feature_dims(self, output: str) -> dict[str, int]:
         """Width of each feature, and of each encoder, in the output called `output`."""
         if output not in self._dims:
-            near = difflib.get_close_matches(output, self._dims, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"no feature group output {output!r}{hint} There are: {', '.join(self._dims)}")
+            raise ConfigError(f"no feature group output {output!r}{hint(output, self._dims)}")
         return dict(self._dims[output])
 
     def group_dims(self, output: str) -> list[int]:

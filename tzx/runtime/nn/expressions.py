@@ -1,12 +1,12 @@
 """Small call expressions in configs, such as `nn.LeakyReLU(negative_slope=0.1)`, read without running them."""
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tzx.runtime.config.problems import hint, listing
 from tzx.runtime.errors import ConfigError
 
 
@@ -44,11 +44,8 @@ def parse_call(text: str) -> Expression:
 def check_name(name: str, allowed: Iterable[str], what: str) -> None:
     """Raise a ConfigError with the nearest allowed name unless `name` is one of them."""
     names = sorted(allowed)
-    if name in names:
-        return
-    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1)
-    hint = next((f", did you mean {n}?" for n in names if near and n.lower() == near[0]), "")
-    raise ConfigError(f"unknown {what} {name!r}{hint} Allowed: {', '.join(names)}")
+    if name not in names:
+        raise ConfigError(f"unknown {what} {name!r}{hint(name, names)}; allowed: {listing(names, len(names))}")
 
 
 def check_arguments(function: Callable[..., Any], expression: Expression, given: int = 0) -> None:
