@@ -59,6 +59,9 @@ class Edits:
         names = [path.strip() for path in paths.split(";") if path.strip()]
         if len(names) == 1:
             return [(names[0], value)]
+        if not names:
+            self.report.error(Place(source, 0, len(source.text)), "expected a path as the name of each value")
+            return []
         values = [part.strip() for part in value.split(";")] if isinstance(value, str) else value
         values = values if isinstance(values, list) else [values]
         if len(values) == 1:

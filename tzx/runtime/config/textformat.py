@@ -34,6 +34,7 @@ def read_value(source: Source, start: int, report: Report) -> Node | None:
     """The tree of a single value that fills a source from an offset to its end."""
     reader = _Reader(source, *mend_marks(tokenize(source.text, start), source, report))
     value = reader.read_value(0)
+    reader.report_open_at_end()
     if value is None or reader.peek().kind != "end":
         token = reader.peek()
         reader.complain(token.start, token.end, "expected one value" if value is None else "text after the value")
@@ -72,7 +73,7 @@ class _Reader:
             self._read_entries(root, None, 0)
             token = self.peek()
             if token.kind == "end":
-                self._report_open_at_end()
+                self.report_open_at_end()
                 return root
             self.complain(token.start, token.end, f'nothing is open that "{token.text}" could close')
             self.stray += 1
@@ -227,8 +228,8 @@ class _Reader:
         )
         self.report.error(Place(self.source, name.start, opener.end), message)
 
-    def _report_open_at_end(self) -> None:
-        """One problem for all blocks that are open at the end, at the innermost."""
+    def report_open_at_end(self) -> None:
+        """Report all blocks that are open at the end as one problem, at the innermost."""
         if self.open_at_end:
             name, opener = self.open_at_end[0]
             closers = "".join(_CLOSERS[opener.text] for _, opener in self.open_at_end[:MAX_DEPTH])

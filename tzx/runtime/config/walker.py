@@ -14,6 +14,9 @@ from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Block, Entry, Node, Scalar
 
+# Of these siblings one holds; a file may not set both, an override of one clears the other.
+_RIVALS: dict[Path, str] = {("train_config", "num_steps"): "num_epochs", ("train_config", "num_epochs"): "num_steps"}
+
 ValueReader = Callable[[FieldSpec], Node | None]
 
 
@@ -105,10 +108,12 @@ class Walker:
     def _switch_oneof(self, target: Target, spec: FieldSpec, step: Step) -> None:
         other = self._other_member(target, spec)
         if other is not None:
-            place = Place(self.source, step.start, step.end)
-            self.report.warn(place, f'"{spec.name}" takes the place of "{other}"')
-            target.message.ClearField(other)
-            self.places.forget((*target.path, other))
+            self._replace(target, other, Place(self.source, step.start, step.end), spec.name)
+
+    def _replace(self, target: Target, other: str, place: Place, name: str) -> None:
+        self.report.warn(place, f'"{name}" takes the place of "{other}"')
+        target.message.ClearField(other)
+        self.places.forget((*target.path, other))
 
     def select(self, items: Sequence[Any], selector: Selector, spec: FieldSpec) -> list[int]:
         """Indexes of the items that a selector picks, at least one."""
@@ -179,6 +184,9 @@ class Walker:
             return
         self._switch_oneof(target, spec, step)
         self._bind(target, Block(0, 0, [Entry(step.start, step.end, spec.name, value)]))
+        rival = _RIVALS.get((*target.path, spec.name))
+        if rival and getattr(target.message, spec.name) and getattr(target.message, rival):
+            self._replace(target, rival, Place(self.source, step.start, step.end), spec.name)
 
     def _bind(self, target: Target, block: Block) -> None:
         binder = Binder(self.source, self.places, self.report)
