@@ -1,17 +1,20 @@
 """Arrow arrays as NumPy views: what a column holds, whatever offset, nulls and layout it comes with.
 
-Values are returned without nulls; a mask says where the nulls were. Nothing is copied that can be viewed.
+Values are returned without nulls; a mask says where the nulls were. Nothing is copied that can be viewed. Buffers are
+viewed by hand, because pyarrow's own conversions import pandas where that is installed.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from tzx.runtime.features.arrays import Int32, Int64
-from tzx.runtime.features.ragged import Bool, Strings, UInt8, Values
+from tzx.runtime.features.arrays import Int32
+from tzx.runtime.features.ragged import NO_BYTES, Bool, Numbers, Strings, UInt8, Values
 
-NO_BYTES = np.frombuffer(b"\0", np.uint8)[:0]
 INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -58,7 +61,36 @@ def valid_mask(array: pa.Array) -> Bool | None:
     """Which values are not null, or None when all are there."""
     if not array.null_count:
         return None
-    return array.is_valid().to_numpy(zero_copy_only=False)
+    bitmap = array.buffers()[0]
+    if bitmap is None:
+        return ~bits(array.is_null())
+    return _unpack(bitmap, array.offset, len(array))
+
+
+def _unpack(bitmap: pa.Buffer, offset: int, size: int) -> Bool:
+    first = offset // 8
+    last = (offset + size + 7) // 8
+    unpacked = np.unpackbits(np.frombuffer(bitmap, np.uint8)[first:last], bitorder="little")
+    return unpacked[offset - first * 8 :][:size].view(np.bool_)
+
+
+def bits(array: pa.Array) -> Bool:
+    """Values of a boolean array without nulls."""
+    return _unpack(array.buffers()[1], array.offset, len(array)) if len(array) else np.zeros(0, np.bool_)
+
+
+def view(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Values of an array of numbers of this width, its nulls included."""
+    if not len(array):
+        return np.zeros(0, dtype)
+    width = np.dtype(dtype).itemsize
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * width)
+
+
+def array_of(numbers: Numbers) -> pa.Array:
+    """The numbers as an Arrow array over the same memory."""
+    kind = {np.dtype(np.int64): pa.int64(), np.dtype(np.float32): pa.float32()}.get(numbers.dtype, pa.float64())
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
 def mask_of_bytes(data: bytes) -> UInt8:
@@ -71,11 +103,10 @@ def strings_of(array: pa.Array) -> Strings:
     if not len(array):
         empty = np.zeros(0, np.int64)
         return Strings(NO_BYTES, empty, empty)
+    data_buffer = array.buffers()[2]
     wide = pt.is_large_string(array.type) or pt.is_large_binary(array.type)
-    _, offsets_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)
     # A copy in any case: the kernels are compiled for one layout.
-    bounds = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    bounds = _offsets(array, wide).astype(np.int64)
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else NO_BYTES
     starts, ends = bounds[:-1], bounds[1:]
     valid = valid_mask(array)
@@ -84,22 +115,25 @@ def strings_of(array: pa.Array) -> Strings:
     return Strings(data, starts, ends)
 
 
+def _offsets(array: pa.Array, wide: bool) -> npt.NDArray[Any]:
+    """Where each string, list or map begins and the last one ends, [size + 1]."""
+    offsets = np.frombuffer(array.buffers()[1], np.int64 if wide else np.int32)
+    return offsets[array.offset : array.offset + len(array) + 1]
+
+
 def _numbers_of(array: pa.Array) -> Values:
     kind = array.type
     if array.null_count:
         array = array.drop_null()
     if pt.is_boolean(kind):
-        return array.to_numpy(zero_copy_only=False).astype(np.int64)
-    if pt.is_uint64(kind):
-        numbers = array.to_numpy()
-        if len(numbers) and numbers.max() > INT64_MAX:
-            return strings_of(array.cast(pa.string()))
-        return numbers.astype(np.int64)
-    if pt.is_integer(kind):
-        return array.to_numpy().astype(np.int64, copy=False)
-    if pt.is_float16(kind):
-        return array.to_numpy().astype(np.float32)
-    return array.to_numpy()
+        return bits(array).astype(np.int64)
+    if pt.is_floating(kind):
+        numbers = view(array, f"f{kind.bit_width // 8}")
+        return numbers.astype(np.float32) if pt.is_float16(kind) else numbers
+    numbers = view(array, f"{'i' if pt.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}")
+    if pt.is_uint64(kind) and len(numbers) and numbers.max() > INT64_MAX:
+        return strings_of(array.cast(pa.string()))
+    return numbers.astype(np.int64, copy=False)
 
 
 def scalars_of(array: pa.Array) -> tuple[Values, Bool | None]:
@@ -126,27 +160,36 @@ def scalars_of(array: pa.Array) -> tuple[Values, Bool | None]:
 def list_parts(array: pa.Array) -> tuple[pa.Array, Int32]:
     """Items of all lists one after the other, and items per list; null lists have none."""
     if is_list_view(array.type):
-        return array.flatten(), pc.list_value_length(array).fill_null(0).to_numpy().astype(np.int32)
+        return array.flatten(), _value_lengths(array)
     valid = valid_mask(array)
     if pt.is_fixed_size_list(array.type):
         lengths = np.full(len(array), array.type.list_size, np.int32)
         return array.flatten(), (lengths if valid is None else lengths * valid).astype(np.int32)
-    offsets = array.offsets.to_numpy()
+    if not len(array):
+        return array.values[:0], np.zeros(0, np.int32)
+    offsets = _offsets(array, pt.is_large_list(array.type))
     lengths = np.diff(offsets).astype(np.int32)
     if valid is not None and lengths[~valid].any():
         return array.flatten(), (lengths * valid).astype(np.int32)
     return array.values.slice(offsets[0], offsets[-1] - offsets[0]), lengths
 
 
+def _value_lengths(array: pa.Array) -> Int32:
+    lengths = pc.list_value_length(array).fill_null(0).cast(pa.int32())
+    return view(lengths, np.int32)
+
+
 def map_parts(array: pa.MapArray) -> tuple[pa.Array, pa.Array, Int32]:
     """Keys and values of all maps one after the other, and entries per map; null maps have none."""
+    if not len(array):
+        return array.keys[:0], array.items[:0], np.zeros(0, np.int32)
     valid = valid_mask(array)
-    offsets: Int64 = array.offsets.to_numpy().astype(np.int64)
+    offsets = _offsets(array, wide=False)
     lengths = np.diff(offsets).astype(np.int32)
     first, total = offsets[0], offsets[-1] - offsets[0]
     keys, items = array.keys.slice(first, total), array.items.slice(first, total)
     if valid is not None and lengths[~valid].any():
-        keep = pa.array(np.repeat(valid, lengths))
-        keys, items = keys.filter(keep), items.filter(keep)
+        keep = array_of(np.flatnonzero(np.repeat(valid, lengths)))
+        keys, items = keys.take(keep), items.take(keep)
         lengths = (lengths * valid).astype(np.int32)
     return keys, items, lengths

@@ -5,14 +5,13 @@ any value but not normalized. Both are known when the features are built, so the
 """
 
 import numpy as np
-import pyarrow as pa
 
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.features import arrow, kinds
+from tzx.runtime.features import kinds
 from tzx.runtime.features.bucketizers import OPTIONS, Boundaries, Bucketizer, Identity, has_field
 from tzx.runtime.features.feature import Feature
-from tzx.runtime.features.outputs import NO_IDS, NO_NUMBERS, DenseOutput, Output, SparseOutput
-from tzx.runtime.features.ragged import BadValue, Numbers, Ragged, Values
+from tzx.runtime.features.outputs import NO_IDS, NO_NUMBERS, DenseOutput, Output, SparseOutput, TextOutput
+from tzx.runtime.features.ragged import BadValue, Numbers, Ragged, Strings, Values
 from tzx.runtime.features.reading import Layout
 from tzx.runtime.protos import data_pb2
 
@@ -40,6 +39,8 @@ def make_output(feature: Feature, layout: Layout, bucketizer: Bucketizer | None,
         return DenseOutput(feature.value_dim, default_values(feature, text, layout.separator), "set default_value")
     if feature.kind == "tokenize_feature":
         return SparseOutput(Identity(feature.num_embeddings, "size of the tokenizer"), NO_IDS)
+    if bucketizer is None and feature.config.stub_type:
+        return TextOutput(tuple(token.encode() for token in _tokens(text, layout.separator)))
     if bucketizer is None:
         options = ", ".join(option for option in OPTIONS if option in feature.config.DESCRIPTOR.fields_by_name)
         raise ConfigError(f"nothing turns its values into ids; set one of {options}")
@@ -80,7 +81,7 @@ def default_values(feature: Feature, text: str, separator: bytes, bucketizer: Bu
     """
     if not text:
         return NO_IDS if bucketizer else NO_NUMBERS
-    tokens = [token for token in text.split(separator.decode()) if token]
+    tokens = _tokens(text, separator)
     if feature.is_weighted:
         tokens = [token.rpartition(":")[0] or token for token in tokens]
     try:
@@ -97,10 +98,14 @@ def default_values(feature: Feature, text: str, separator: bytes, bucketizer: Bu
     return values
 
 
+def _tokens(text: str, separator: bytes) -> list[str]:
+    return [token for token in text.split(separator.decode()) if token]
+
+
 def _parsed(tokens: list[str], bucketizer: Bucketizer | None) -> Values:
     """Tokens as the bucketizer takes them, without the compiled kernels, which a column may never need."""
     if isinstance(bucketizer, Identity):
         return np.array([int(token) for token in tokens], np.int64)
     if bucketizer is None or isinstance(bucketizer, Boundaries):
         return np.array([float(token) for token in tokens], np.float32)
-    return arrow.strings_of(pa.array(tokens, pa.string()))
+    return Strings.of([token.encode() for token in tokens])

@@ -99,7 +99,7 @@ class FeatureSet:
                 raise source.wrong_type(name, node.feature.inputs, error) from None
             if name in read_by_others:
                 source.made[name] = ragged
-            if not node.stub and node.output is not None:
+            if not node.stub:
                 made[name] = node.output.pack(ragged)
         return {feature.name: made[feature.name] for feature in self.features}
 

@@ -32,14 +32,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Node:
-    """One feature of the graph; `output` is None for a stub that passes its raw values on."""
+    """One feature of the graph; a stub is made for other features only."""
 
     feature: Feature
     stub: bool
     inputs: tuple[Input, ...]
     layout: Layout
     operator: Operator | None
-    output: Output | None
+    output: Output
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Node:
         masked = self._masked_input(source)
         inputs = [self._read(source, entry, at == masked) for at, entry in enumerate(self.inputs)]
         values = inputs[0] if self.operator is None else self.operator(inputs)
-        return values if self.output is None else self.output(values)
+        return self.output(values)
 
     def _masked_input(self, source: Source) -> int:
         """Index of the input that the sample mask nulls: the first that is no map; -1 for none."""
@@ -90,9 +90,8 @@ def make_node(declared: Declared, context: Context) -> Node:
     feature = make_feature(declared, given, [i.column for i in reads if i.column], bucketizer)
     operator = make_operator(declared) if generated else None
     layout = operator.layout if operator else _column_layout(declared, feature, context)
-    stub = config.stub_type
-    output = make_output(feature, layout, bucketizer, context.mode) if not stub or bucketizer else None
-    return Node(feature, stub, reads, layout, operator, output)
+    output = make_output(feature, layout, bucketizer, context.mode)
+    return Node(feature, config.stub_type, reads, layout, operator, output)
 
 
 def _inputs_of(declared: Declared, context: Context, generated: bool) -> tuple[Input, ...]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from tzx.runtime.features import arrow
 from tzx.runtime.features.arrays import Float32, Int64
 from tzx.runtime.features.ragged import Numbers, Ragged, Strings, Values, bad_value
 
@@ -70,7 +71,7 @@ def to_floats(ragged: Ragged) -> Numbers:
         return values.astype(np.float64) if values.dtype == np.int64 else values
     array = _arrow_text(values)
     try:
-        return array.cast(pa.float64()).to_numpy()
+        return arrow.view(array.cast(pa.float64()), np.float64)
     except pa.ArrowInvalid:
         bad = _first_failure(array)
         raise bad_value(ragged, bad, f"{quoted(values.text(bad))} is not a number") from None
@@ -89,6 +90,4 @@ def to_strings(values: Values) -> Strings:
     """Numbers as their shortest decimal text (1.0 is "1"); strings as they are."""
     if isinstance(values, Strings):
         return values
-    from tzx.runtime.features.arrow import strings_of
-
-    return strings_of(pa.array(values).cast(pa.large_string()))
+    return arrow.strings_of(arrow.array_of(values).cast(pa.large_string()))

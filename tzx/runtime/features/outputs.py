@@ -14,8 +14,8 @@ from tzx.runtime.features.arrays import (
     SparseData,
 )
 from tzx.runtime.features.bucketizers import Bucketizer
-from tzx.runtime.features.numbers import to_float32
-from tzx.runtime.features.ragged import Numbers, Ragged, bad_slot, fill_missing
+from tzx.runtime.features.numbers import to_float32, to_strings
+from tzx.runtime.features.ragged import Numbers, Ragged, Strings, bad_slot, fill_missing
 
 NO_IDS: Int64 = np.zeros(0, np.int64)
 NO_NUMBERS: Float32 = np.zeros(0, np.float32)
@@ -69,9 +69,37 @@ class DenseOutput:
         return SequenceDenseData(values, ragged.seq_lengths)
 
 
+@dataclass(frozen=True)
+class TextOutput:
+    """Values as text, for a stub that other features read; a missing slot gets the words of `default`."""
+
+    default: tuple[bytes, ...]
+
+    def __call__(self, ragged: Ragged) -> Ragged:
+        """Values as text, defaults filled in."""
+        strings = to_strings(ragged.values)
+        if not self.default or ragged.lengths.all():
+            return replace(ragged, values=strings)
+        added = Strings.of(self.default)
+        size, shift = len(strings), len(strings.data)
+        order = np.arange(size, dtype=np.int64)
+        filled = fill_missing(replace(ragged, values=order), np.arange(size, size + len(added)))
+        order = _numbers(filled).astype(np.int64, copy=False)
+        data = np.concatenate([strings.data, added.data])
+        data.flags.writeable = False
+        starts = np.concatenate([strings.starts, added.starts + shift])[order]
+        ends = np.concatenate([strings.ends, added.ends + shift])[order]
+        return replace(filled, values=Strings(data, starts, ends))
+
+    @staticmethod
+    def pack(ragged: Ragged) -> FeatureData:
+        """A stub is no input of the model."""
+        raise AssertionError("a stub has no arrays")
+
+
 def _numbers(ragged: Ragged) -> Numbers:
     assert isinstance(ragged.values, np.ndarray)
     return ragged.values
 
 
-Output = SparseOutput | DenseOutput
+Output = SparseOutput | DenseOutput | TextOutput

@@ -6,6 +6,7 @@ only adds how many slots each row has. A slot without values is a missing one.
 Legend: N values, S slots, B rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,9 @@ Bool = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
+NO_BYTES: UInt8 = np.frombuffer(b"\0", np.uint8)[:0]
+
+
 @dataclass(frozen=True)
 class Strings:
     """N byte strings as slices [starts, ends) of one read-only buffer, which they need not cover."""
@@ -25,6 +29,14 @@ class Strings:
     data: UInt8
     starts: Int64
     ends: Int64
+
+    @staticmethod
+    def of(words: Sequence[bytes]) -> "Strings":
+        """Python byte strings, copied into one buffer."""
+        ends = np.cumsum([len(word) for word in words], dtype=np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        joined = b"".join(words)
+        return Strings(np.frombuffer(joined, np.uint8) if joined else NO_BYTES, starts, ends)
 
     def __len__(self) -> int:
         return len(self.starts)

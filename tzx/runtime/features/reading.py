@@ -168,7 +168,7 @@ def _read_maps(array: pa.MapArray, layout: Layout, column: str, seq_lengths: Int
 def _map_weights(items: pa.Array) -> Float32:
     if not (pt.is_integer(items.type) or pt.is_floating(items.type)):
         raise WrongType(f"map to {items.type}, and weights must be numbers")
-    return items.cast(pa.float32()).fill_null(1.0).to_numpy().astype(np.float32, copy=False)
+    return arrow.view(items.cast(pa.float32()).fill_null(1.0), np.float32)
 
 
 def _read_sequences(array: pa.Array, layout: Layout, column: str) -> Ragged:

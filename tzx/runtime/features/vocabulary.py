@@ -8,10 +8,8 @@ from os.path import join
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.features import arrow
 from tzx.runtime.features.arrays import Int64
 from tzx.runtime.features.ragged import Strings
 
@@ -33,7 +31,7 @@ class Vocabulary:
         """Hash table, the words, their offsets and the index of every word, `unknown` last."""
         from tzx.runtime.features.kernels import hashing
 
-        words = arrow.strings_of(pa.array(self.words, pa.large_binary()))
+        words = Strings.of(self.words)
         offsets = np.append(words.starts, words.ends[-1] if len(words) else 0)
         size = 1 << max(3, (2 * len(self.words)).bit_length())
         table = hashing.build_table(words.data, offsets, size)

@@ -17,7 +17,7 @@ TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<symbol>\|\||&&|<=|>=|==|!=|[-+*/^<>|&?:(),]))"
 )
-MAX_TOKENS = 2000
+MAX_TOKENS = 500
 MAX_DEPTH = 50
 END = "end of the formula"
 
