@@ -45,6 +45,10 @@ def write_files(folder: Path, sizes: Sequence[int], group: int = 7) -> str:
     return str(folder / "*.parquet")
 
 
+def loader(config: data_pb2.DataConfig, features: FeatureSet, paths: str, **options: Any) -> DataLoader:
+    return DataLoader(config, features, paths, LoaderOptions(**options))
+
+
 def rows_of(batches: Sequence[Batch]) -> list[int]:
     return [int(row) for batch in batches for row in batch.ids.values]
 
@@ -54,6 +58,7 @@ class Kit:
 
     data_config = staticmethod(data_config)
     feature_set = staticmethod(feature_set)
+    loader = staticmethod(loader)
     rows_of = staticmethod(rows_of)
     write_files = staticmethod(write_files)
 

@@ -22,6 +22,7 @@ from tzx.runtime.data.transform import Transform
 from tzx.runtime.errors import TransientError, TzxError
 
 _AHEAD = 2  # tasks given to a worker at a time: one to work on, one to go on with
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container
 _START = "import sys; fd, *sys.path = sys.argv[1:]; from tzx.runtime.data.worker import main; main(int(fd))"
 
 
@@ -154,9 +155,8 @@ class WorkerPool:
 def cores_for_me(local_world_size: int) -> int:
     """Cores this process may use: affinity and container quota, shared by the job's processes on this machine."""
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, _, period = quota.read_text().strip().partition(" ")
+    if _QUOTA.is_file():
+        limit, _, period = _QUOTA.read_text().strip().partition(" ")
         if limit.isdigit() and period.isdigit():
             cores = min(cores, int(limit) / int(period))
     return max(1, int(cores) // local_world_size)

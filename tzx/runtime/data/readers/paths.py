@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tzx.runtime.errors import UserError
 
 _GLOB = frozenset("*?[")
+_HIDDEN = ("_", ".")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def _expand_one(entry: str, suffixes: tuple[str, ...]) -> list[InputFile]:
     try:
         infos = [fs.info(path)]
     except FileNotFoundError:
-        infos = list(fs.glob(path, detail=True).values()) if _GLOB & set(path) else []
+        found = fs.glob(path, detail=True).values() if _GLOB & set(path) else []
+        asked = posixpath.basename(path).startswith(_HIDDEN)
+        infos = [info for info in found if asked or not _is_hidden(info["name"])]
     files = []
     for info in infos:
         if info["type"] == "directory":
@@ -78,8 +81,7 @@ def _expand_one(entry: str, suffixes: tuple[str, ...]) -> list[InputFile]:
             files += [i for i in listing if i["type"] == "file" and _is_data(i["name"], suffixes)]
         else:
             files.append(info)
-    found = [_input_file(fs, entry, info) for info in files]
-    return sorted(found, key=lambda f: f.path)
+    return sorted((_input_file(fs, entry, info) for info in files), key=lambda f: f.path)
 
 
 def _input_file(fs: fsspec.AbstractFileSystem, entry: str, info: dict) -> InputFile:  # type: ignore[type-arg]
@@ -93,8 +95,12 @@ def _input_file(fs: fsspec.AbstractFileSystem, entry: str, info: dict) -> InputF
 
 
 def _is_data(path: str, suffixes: tuple[str, ...]) -> bool:
-    base = posixpath.basename(path)
-    return base.lower().endswith(suffixes) and not base.startswith(("_", "."))
+    return path.lower().endswith(suffixes) and not _is_hidden(path)
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether a name is one that writers give to what is no data (yet), such as _SUCCESS or .part-0.tmp."""
+    return posixpath.basename(path).startswith(_HIDDEN)
 
 
 def _nothing_found(entry: str, suffixes: tuple[str, ...]) -> str:
