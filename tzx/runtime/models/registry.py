@@ -14,10 +14,13 @@ _CLASSES: dict[str, str | type[Model]] = {
     "DCNV2": "tzx.runtime.models.rank.dcn_v2:DCNV2",
     "DLRM": "tzx.runtime.models.rank.dlrm:DLRM",
     "DeepFM": "tzx.runtime.models.rank.deepfm:DeepFM",
+    "MaskNet": "tzx.runtime.models.rank.mask_net:MaskNet",
     "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",
     "MultiTower": "tzx.runtime.models.rank.multi_tower:MultiTower",
     "MultiTowerDIN": "tzx.runtime.models.rank.multi_tower_din:MultiTowerDIN",
     "WideAndDeep": "tzx.runtime.models.rank.wide_and_deep:WideAndDeep",
+    "WuKong": "tzx.runtime.models.rank.wukong:WuKong",
+    "xDeepFM": "tzx.runtime.models.rank.xdeepfm:xDeepFM",
 }
 
 
