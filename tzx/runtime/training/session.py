@@ -18,6 +18,7 @@ from torchrec.distributed.types import ShardingEnv
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
+from tzx.runtime.embedding.tables import table_device
 from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
@@ -63,7 +64,7 @@ class Session:
     settings: RunSettings
     features: FeatureSet
     model: Model
-    sharded: nn.Module
+    sharded: DistributedModelParallel
     plan: dict[str, Any]
     table_optimizer: ScheduledOptimizer | None = None
     dense_optimizers: list[ScheduledOptimizer] = field(default_factory=list)
@@ -113,7 +114,8 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     seed_everything(settings.seed, settings.deterministic)
     set_tf32(config.train_config)
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
-    model = build_model(config, features)
+    with table_device("meta"):  # shards are made and initialised where the plan puts them
+        model = build_model(config, features)
     tables = {name: table.feature_names for name, table in model.tables.items()}
     which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
     if which:
@@ -127,7 +129,7 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     return _with_optimizers(session, which) if training else session
 
 
-def _shard(module: LossModule, plan: Any, process: Process) -> nn.Module:
+def _shard(module: LossModule, plan: Any, process: Process) -> DistributedModelParallel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torchrec warns about its own internals
         sharded = DistributedModelParallel(
@@ -138,7 +140,7 @@ def _shard(module: LossModule, plan: Any, process: Process) -> nn.Module:
             sharders=make_sharders(process.device),
             init_data_parallel=process.world_size > 1,
         )
-    return sharded.to(process.device)
+    return sharded
 
 
 def _table_weights(model: Model) -> list[tuple[nn.Parameter, bool]]:
@@ -153,7 +155,7 @@ def _table_weights(model: Model) -> list[tuple[nn.Parameter, bool]]:
 
 def _with_optimizers(session: Session, which: str) -> Session:
     config = session.config.train_config
-    fused = session.sharded.fused_optimizer
+    fused: Any = session.sharded.fused_optimizer
     table_optimizer = None
     if session.model.tables:
         for group in fused.param_groups:

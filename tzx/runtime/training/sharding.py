@@ -1,7 +1,7 @@
 """Where each embedding table lives: a TorchRec plan, made on rank 0 and shared.
 
-On CPU, TorchRec's own sharders hide row-wise and grid sharding although they work there; ours offer them, and never
-offer what does not work on CPU: UVM kernels, and data-parallel sequence tables.
+On CPU, TorchRec's own sharders hide row-wise and grid sharding although they work there; ours offer them. They do not
+offer UVM kernels, which fail there, nor data-parallel tables, which have no fused optimizer and would not train.
 """
 
 import logging
@@ -26,7 +26,6 @@ from tzx.runtime.training.process import Process
 logging.getLogger("torchrec.distributed.planner").setLevel(logging.ERROR)
 
 _POOLED = (
-    "data_parallel",
     "table_wise",
     "column_wise",
     "table_column_wise",
@@ -42,7 +41,7 @@ class _CpuPooledSharder(EmbeddingBagCollectionSharder):
         return list(_POOLED)
 
     def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
-        return ["dense"] if sharding_type == "data_parallel" else ["fused"]
+        return ["fused"]
 
 
 class _CpuSequenceSharder(EmbeddingCollectionSharder):
