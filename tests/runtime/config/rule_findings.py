@@ -7,9 +7,11 @@ import logging
 from pathlib import Path
 
 from tzx.runtime.config.checks import RULES
-from tzx.runtime.config.loading import read_config
+from tzx.runtime.config.loading import draft_config, read_config
+from tzx.runtime.config.problems import render_all
 
 FOLDER = Path(__file__).with_name("rules")
+SCREENS = sorted(Path(__file__).with_name("screens").glob("*.config"))
 
 
 def findings(rule: str) -> str:
@@ -19,8 +21,16 @@ def findings(rule: str) -> str:
     return "".join(problem.render().replace(f"{FOLDER}/", "") + "\n" for problem in found)
 
 
+def screen(path: Path) -> str:
+    """All errors of a whole config, as the user sees them."""
+    report = draft_config(path.read_text(), path.name).report
+    return render_all(report.errors, path.name) + "\n"
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in RULES:
         (FOLDER / f"{name}.txt").write_text(findings(name))
+    for path in SCREENS:
+        path.with_suffix(".txt").write_text(screen(path))
     logging.info("wrote findings for %d rules to %s", len(RULES), FOLDER)

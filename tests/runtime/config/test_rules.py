@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from rule_findings import FOLDER, findings
+from rule_findings import FOLDER, SCREENS, findings, screen
 
 from tzx.runtime.config.checks import RULES
-from tzx.runtime.config.loading import read_config
+from tzx.runtime.config.loading import draft_config, read_config
+from tzx.runtime.errors import ConfigError
 
 GOOD = sorted(Path(__file__).with_name("good").glob("*.config"))
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.config"))
@@ -17,6 +18,13 @@ def test_sample(rule: str):
     expected = (FOLDER / f"{rule}.txt").read_text()
     assert expected.strip(), f"the sample of {rule} does not break it"
     assert findings(rule) == expected
+
+
+@pytest.mark.parametrize("path", SCREENS, ids=lambda path: path.name)
+def test_whole_screen(path: Path):
+    with pytest.raises(ConfigError) as raised:
+        draft_config(path.read_text(), path.name).report.raise_errors(path.name)
+    assert str(raised.value) + "\n" == screen(path) == path.with_suffix(".txt").read_text()
 
 
 def test_each_rule_has_a_sample_and_a_docstring():

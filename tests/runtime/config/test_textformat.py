@@ -169,15 +169,6 @@ def test_message(text: str):
     assert MESSAGES[text] in errors[0]
 
 
-def test_all_problems_of_a_bad_config_at_once():
-    folder = Path(__file__).with_name("screens")
-    for path in sorted(folder.glob("*.config")):
-        draft = draft_config(path.read_text(), path.name)
-        with pytest.raises(ConfigError) as raised:
-            draft.report.raise_errors(path.name)
-        assert str(raised.value) + "\n" == path.with_suffix(".txt").read_text()
-
-
 def test_missing_brace_is_told_once():
     lines = REAL.splitlines(keepends=True)
     closing = [number for number, line in enumerate(lines) if line.strip() == "}"]

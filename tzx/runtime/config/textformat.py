@@ -134,9 +134,7 @@ class _Reader:
 
     def _read_value_of(self, name: Token, token: Token, has_colon: bool, depth: int) -> Node | None:
         """The scalar or list after a name; None, with a problem reported, when there is none."""
-        follows = self.tokens[self.position + 1] if token.kind == "word" else None
-        begins_field = follows is not None and follows.kind == "mark" and follows.text in (":", "{", "<")
-        value = None if begins_field else self.read_value(depth)
+        value = None if token.kind == "word" and self._begins_field() else self.read_value(depth)
         if value is None:
             expected = "value" if has_colon else '":" and a value'
             self.complain(
@@ -145,6 +143,11 @@ class _Reader:
         elif not has_colon and not (isinstance(value, Items) and all(isinstance(v, Block) for v in value.values)):
             self.complain(name.start, name.end, f'expected ":" between {quoted(name.text)} and its value')
         return value
+
+    def _begins_field(self) -> bool:
+        """Whether the word to be read next is a field name, as what follows it shows."""
+        follows = self.tokens[self.position + 1]
+        return follows.kind == "mark" and follows.text in (":", "{", "<")
 
     def read_value(self, depth: int) -> Node | None:
         """Any value, or None when the next token cannot begin one."""
@@ -274,9 +277,11 @@ class _Reader:
         return False
 
     def _skip_to_list_end(self) -> None:
-        """Leave a broken list: after its "]" when that comes before any other block mark."""
+        """Leave a broken list: after its "]" when that comes before anything that a list does not hold."""
         while (token := self.peek()).kind != "end":
             if token.kind == "mark" and token.text in ("{", "}", "<", ">", ":"):
+                return
+            if token.kind == "word" and self._begins_field():
                 return
             self.position += 1
             if token.kind == "mark" and token.text == "]":

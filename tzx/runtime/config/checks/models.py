@@ -1,5 +1,7 @@
 """Rules about what a model needs from its groups."""
 
+from collections import Counter
+
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.facts import output_dim
 from tzx.runtime.config.checks.registry import rule
@@ -92,11 +94,13 @@ def _dims(c: Context, group: Node) -> dict[str, int]:
 
 
 def _check_equal(c: Context, group: Node, dims: dict[str, int], why: str) -> None:
+    """Report the first feature whose width is not the usual one."""
     if len(set(dims.values())) > 1:
-        (first, width), *others = dims.items()
-        name, other = next((name, dim) for name, dim in others if dim != width)
-        path = (*group.path, "feature_names", list(group.message.feature_names).index(name))
-        c.error(path, f"{why}, but {first} is {width} wide and {name} {other}")
+        usual = Counter(dims.values()).most_common(1)[0][0]
+        typical = next(name for name, dim in dims.items() if dim == usual)
+        odd, width = next((name, dim) for name, dim in dims.items() if dim != usual)
+        path = (*group.path, "feature_names", list(group.message.feature_names).index(odd))
+        c.error(path, f"{why}, but {odd} is {width} wide and {typical} {usual}")
 
 
 @rule("feature_configs", "model_config")
