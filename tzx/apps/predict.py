@@ -15,22 +15,21 @@ def build_parser() -> Parser:
     parser.add_argument("--model_dir", help="replaces model_dir of the config")
     parser.add_argument("--predict_input_path", required=True, help="rows to score: paths, globs or URLs, by commas")
     parser.add_argument("--predict_output_path", required=True, help="directory for part-<rank> files")
-    parser.add_argument(
-        "--reserved_columns", default="", help="input columns to copy, by commas; or ALL_COLUMNS, ALL_EFFECTIVE_COLUMNS"
-    )
+    parser.add_argument("--reserved_columns", default="", help="input columns to copy, by commas; or ALL_COLUMNS")
     parser.add_argument("--output_columns", default="", help="predictions to write, by commas; default: all")
     parser.add_argument("--batch_size", type=int, help="default: eval_batch_size or batch_size of the config")
     parser.add_argument("--predict_steps", type=int, help="stop after this many batches in each process")
     parser.add_argument("--predict_threads", type=int, help="threads that run the model; default: num_workers")
     parser.add_argument("--dataset_type", help="replaces data_config.dataset_type, e.g. CsvDataset")
     parser.add_argument("--writer_type", default="", help="ParquetWriter or CsvWriter; default: as the input")
+    parser.add_argument("--debug_level", type=int, default=0, help="1: add a column __features__, what the model saw")
+    parser.add_argument("--is_profiling", action="store_true", help="profile a few batches into <output>_trace")
     return parser
 
 
 def main(argv: list[str]) -> int:
     """Parse, score this process's share of the rows, and say what was written."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    args = (parser := build_parser()).parse_args(argv)
     if (args.bundle is None) == (args.config is None):
         parser.error("give either --bundle, or --config (with --checkpoint_path), to say what to predict with")
     from tzx.apps.inputs import split_list
@@ -47,6 +46,8 @@ def main(argv: list[str]) -> int:
         max_batches=args.predict_steps,
         writer_type=args.writer_type,
         threads=args.predict_threads,
+        with_features=args.debug_level > 0,
+        trace_dir=f"{args.predict_output_path.rstrip('/')}_trace" if args.is_profiling else "",
         rank=process.rank,
         world_size=process.world_size,
         local_world_size=process.local_world_size,

@@ -1,6 +1,8 @@
 """Scoring a data set: order, columns, several processes, and what stays behind after a failure."""
 
+import json
 import os
+import re
 import time
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tzx.runtime.errors import DataError, UserError
-from tzx.runtime.serving import Predictor
+from tzx.runtime.serving import Predictor, scoring
 from tzx.runtime.serving.parts import check_output
 from tzx.runtime.serving.predictor import edited_config
 from tzx.runtime.serving.scoring import ScoringOptions, score, to_arrow
@@ -200,3 +202,33 @@ def test_nested_predictions_become_lists_of_lists():
     assert to_arrow(values).type == pa.list_(pa.list_(pa.float32()))
     assert to_arrow(np.empty((0, 3), np.int64)).type == pa.list_(pa.int64())
     assert to_arrow(np.array([1, 2])).to_pylist() == [1, 2]
+
+
+def test_what_the_model_saw(predictor, options, data, tmp_path):
+    score(predictor, options(with_features=True))
+    table = pq.read_table(tmp_path / "out")
+    assert table.column_names[-1] == "__features__"
+    seen = [json.loads(text) for text in table["__features__"].to_pylist()]
+    assert list(seen[0]) and set(seen[0]) == set(predictor.features.by_name)
+    for row, given in zip(seen, data.rows.to_pylist(), strict=True):
+        assert row["tags"] == [int(tag) for tag in given["tags"].split("\x1d") if tag]
+        assert [i for i, _ in row["likes"]] == [int(p.split(":")[0]) for p in given["likes"].split("\x1d") if p]
+        assert row["price"] == [pytest.approx(np.log10(given["price"]), abs=1e-5)]
+        if given["clicks__item"]:
+            assert len(row["clicks__item"]) == len(given["clicks__item"].split(";"))
+            assert row["clicks__price"] == [[0.5]] * len(row["clicks__item"])
+
+
+def test_profile_of_a_few_batches(predictor, options, tmp_path):
+    score(predictor, options(batch_size=10, trace_dir=str(tmp_path / "out_trace")))
+    (trace,) = (tmp_path / "out_trace").glob("rank0*.json")
+    assert "aten::linear" in trace.read_text()
+    assert pq.read_table(tmp_path / "out").num_rows == 300
+
+
+def test_progress_lines_say_how_far_and_how_fast(predictor, options, monkeypatch, caplog):
+    monkeypatch.setattr(scoring, "_LINE_EVERY_SECONDS", 0.0)
+    with caplog.at_level("INFO", "tzx"):
+        score(predictor, options(batch_size=150, threads=1))
+    assert re.search(r"predict  150 rows, 50%  [\d,]+ rows/s  waiting for data \d+\.\d%", caplog.text)
+    assert "300 rows, 100%" in caplog.text

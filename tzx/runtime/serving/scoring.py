@@ -7,7 +7,7 @@ the model, and this thread, which takes results in order and writes them.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +26,9 @@ from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.protos.data_pb2 import DatasetType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+from tzx.runtime.serving.debugging import COLUMN, describe_rows
 from tzx.runtime.serving.parts import check_output
+from tzx.runtime.serving.profiling import profiled
 
 logger = logging.getLogger("tzx")
 
@@ -52,7 +54,8 @@ class ScoringOptions:
     """What to read, what to keep and where to write.
 
     `reserved_columns` are input columns to copy, or ALL_COLUMNS, or ALL_EFFECTIVE_COLUMNS (those that features read);
-    `output_columns` the predictions to write, all when empty; `max_batches` a limit for each process.
+    `output_columns` the predictions to write, all when empty; `max_batches` a limit for each process; `with_features`
+    adds a column with what the model saw; `trace_dir` is where a profile of a few batches goes.
     """
 
     input_path: str
@@ -63,6 +66,8 @@ class ScoringOptions:
     max_batches: int | None = None
     writer_type: str = ""
     threads: int | None = None
+    with_features: bool = False
+    trace_dir: str = ""
     rank: int = 0
     world_size: int = 1
     local_world_size: int = 1
@@ -88,18 +93,18 @@ def score(scorer: Scorer, options: ScoringOptions) -> ScoringSummary:
     kind = _writer_kind(scorer.config, options.writer_type)
     check_output(options.output_path, options.rank, options.world_size)
     loader = _loader(scorer, options)
-    threads = options.threads or max(scorer.config.data_config.num_workers, 1)
     progress = _Progress(loader.num_rows, options)
-    with (
-        ThreadPoolExecutor(threads, "score") as pool,
-        closing(cast(Generator[Batch, None, None], loader.epoch())) as batches,
-    ):
+    work = partial(_score_batch, scorer, outputs, options.with_features)
+    with closing(cast(Generator[Batch, None, None], loader.epoch())) as batches:
         limited = islice(batches, options.max_batches)
-        scored = _in_order(pool, partial(_score_batch, scorer, outputs), limited, 2 * threads)
-        with open_writer(kind, options.output_path, options.rank) as writer:
+        if options.trace_dir:  # the profiler sees one thread only
+            scored = profiled(map(work, limited), options.trace_dir, options.rank)
+        else:
+            scored = _in_order(work, limited, options.threads or max(scorer.config.data_config.num_workers, 1))
+        with closing(scored), open_writer(kind, options.output_path, options.rank) as writer:
             for rows in scored:
                 writer.write(rows)
-                progress.add(rows.num_rows)
+                progress.add(rows.num_rows, loader.wait_seconds)
     return progress.summary(writer.path)
 
 
@@ -133,7 +138,7 @@ def _loader(scorer: Scorer, options: ScoringOptions) -> DataLoader:
     return DataLoader(scorer.config.data_config, scorer.features, options.input_path, loader_options)
 
 
-def _score_batch(scorer: Scorer, outputs: Sequence[str], batch: Batch) -> pa.RecordBatch:
+def _score_batch(scorer: Scorer, outputs: Sequence[str], with_features: bool, batch: Batch) -> pa.RecordBatch:
     """Reserved columns followed by predictions."""
     predictions = scorer.predict_batch(batch)
     columns: dict[str, pa.Array] = {}
@@ -145,6 +150,8 @@ def _score_batch(scorer: Scorer, outputs: Sequence[str], batch: Batch) -> pa.Rec
             f"or --reserved_columns"
         )
     columns |= {name: to_arrow(predictions[name]) for name in outputs}
+    if with_features:
+        columns[COLUMN] = describe_rows(batch)
     return pa.RecordBatch.from_pydict(columns)
 
 
@@ -159,20 +166,21 @@ def to_arrow(values: np.ndarray) -> pa.Array:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Batch], pa.RecordBatch], batches: Iterable[Batch], ahead: int
-) -> Iterator[pa.RecordBatch]:
-    """Results of `work` in the order of `batches`, with at most `ahead` under way; the first failure ends it."""
+    work: Callable[[Batch], pa.RecordBatch], batches: Iterable[Batch], threads: int
+) -> Generator[pa.RecordBatch, None, None]:
+    """Results of `work`, done by `threads`, in the order of `batches`; the first failure ends it."""
     pending: deque[Future[pa.RecordBatch]] = deque()
-    try:
-        for batch in batches:
-            pending.append(pool.submit(work, batch))
-            if len(pending) >= ahead:
+    with ThreadPoolExecutor(threads, "score") as pool:
+        try:
+            for batch in batches:
+                pending.append(pool.submit(work, batch))
+                if len(pending) >= 2 * threads:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 class _Progress:
@@ -184,13 +192,15 @@ class _Progress:
         self._rank = options.rank
         self._started = self._lined = time.perf_counter()
 
-    def add(self, rows: int) -> None:
+    def add(self, rows: int, waited: float) -> None:
         self.rows += rows
         now = time.perf_counter()
         if self._rank == 0 and now - self._lined >= _LINE_EVERY_SECONDS:
             self._lined = now
             share, rate = self.rows / max(self._total, 1), self.rows / (now - self._started)
-            logger.info("predict  %s rows, %.0f%%  %s rows/s", f"{self.rows:,}", 100 * share, f"{rate:,.0f}")
+            waiting = min(waited / (now - self._started), 1.0)
+            line = f"predict  {self.rows:,} rows, {share:.0%}  {rate:,.0f} rows/s  waiting for data {waiting:.1%}"
+            logger.info("%s", line)
 
     def summary(self, path: str) -> ScoringSummary:
         return ScoringSummary(self.rows, time.perf_counter() - self._started, path if self.rows else "")
