@@ -90,6 +90,17 @@ def test_shuffling_follows_seed_and_epoch_and_only_in_training(tmp_path: Path, m
     assert order(mode="eval") == order(mode="predict") == list(range(50))
 
 
+def test_shuffling_decodes_a_large_row_group_once(tmp_path: Path, make_loader: Make, kit: Kit) -> None:
+    paths = kit.write_files(tmp_path, [1000], 1000)
+    loader = make_loader(paths, kit.data_config(shuffle=True, shuffle_buffer_size=2))
+    reads = []
+    source = loader._reader.sources[0]
+    plain = source.read
+    source.read = lambda *args: reads.append(args) or plain(*args)
+    assert sorted(kit.rows_of(list(loader.epoch()))) == list(range(1000))
+    assert len(reads) == 1
+
+
 def test_drop_remainder_is_for_training_only(tmp_path: Path, make_loader: Make, kit: Kit) -> None:
     paths = kit.write_files(tmp_path, [25])
     config = kit.data_config(drop_remainder=True)

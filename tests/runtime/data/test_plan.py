@@ -14,10 +14,14 @@ def listed(intervals: np.ndarray) -> list[int]:
 
 
 def order_of(plan: Plan, consumed: int = 0) -> list[int]:
-    rows = []
+    left = listed(plan.pieces(consumed))
+    if not plan.is_shuffled:
+        return left
+    rows: list[int] = []
     for block in plan.blocks(consumed):
-        piece = np.array(listed(block.pieces), np.int64)
-        rows += (piece if block.permutation is None else piece[block.permutation])[block.skip :].tolist()
+        piece, left = np.array(left[: block.num_rows], np.int64), left[block.num_rows :]
+        rows += piece[block.permutation][block.skip :].tolist()
+    assert left == []
     return rows
 
 

@@ -34,6 +34,7 @@ logger = logging.getLogger("tzx")
 
 ALL_COLUMNS = "ALL_COLUMNS"
 ALL_EFFECTIVE_COLUMNS = "ALL_EFFECTIVE_COLUMNS"
+_MANY_CORES = 8  # so many leave some for decoding columns side by side
 _AHEAD = 4  # batches ready before the consumer asks
 _BATCHES_PER_WORKER = 8  # fewer do not repay starting a process
 
@@ -80,10 +81,13 @@ class DataLoader:
         self.wait_seconds = 0.0
         self._told = False
         self._needs_labels = options.mode != "predict"
-        self._reader = open_reader(data_config, paths, self._columns(features))
+        cores = cores_for_me(options.local_world_size)
+        self._reader = open_reader(data_config, paths, self._columns(features), threads=cores >= _MANY_CORES)
         self.schema: pa.Schema = self._reader.schema
         self.num_rows = self._reader.num_rows
         self._check(paths)
+        files = len(self._reader.sources)
+        logger.info("%s data: %d rows in %d file%s", options.mode, self.num_rows, files, "s" * (files > 1))
         self._transform = Transform(
             features,
             self.layout,

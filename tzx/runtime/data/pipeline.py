@@ -96,7 +96,8 @@ class Pipeline:
             if failed is None:
                 return error
             chunk, error = failed
-        return self._failure(chunk) or error
+        # The one row that is left says where it comes from; that it is row 0 of one row helps nobody.
+        return DataError(str(self._failure(chunk) or error).replace(", row 0 (", " (", 1))
 
     def _failure(self, chunk: Chunk) -> DataError | None:
         try:

@@ -15,7 +15,7 @@ stopped; one with another world size starts generation g+1 on what generation g 
 Legend: intervals int64 [K, 2] are half-open, sorted and disjoint unless said otherwise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +39,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Block:
-    """The next rows of a plan: read `pieces` in this order, then put the rows in the order `permutation` (or keep)."""
+    """The next rows of a shuffled plan: `num_rows` of `pieces`, put into the order `permutation`."""
 
-    pieces: Intervals  # in reading order; sorted within a unit
-    permutation: Rows | None
-    skip: int  # rows at the front that are already consumed
+    num_rows: int
+    permutation: Rows
+    skip: int  # rows at the front of that order that are already consumed
 
 
 class Plan:
@@ -56,16 +56,21 @@ class Plan:
         self.num_rows = count(intervals)
         self._pieces = self._order_units(_cut(intervals, boundaries), boundaries) if settings.block_rows else intervals
 
-    def blocks(self, consumed: int = 0) -> Iterable[Block]:
-        """What is left after the first `consumed` rows."""
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether rows are permuted, block by block."""
+        return bool(self._settings.block_rows)
+
+    def pieces(self, consumed: int = 0) -> Intervals:
+        """What to read, in this order, when `consumed` rows are done: from the start of the block that is under way."""
+        return _select(self._pieces, consumed - consumed % max(1, self._settings.block_rows), self.num_rows)
+
+    def blocks(self, consumed: int = 0) -> Iterator[Block]:
+        """How to permute the rows of `pieces(consumed)`."""
         step = self._settings.block_rows
-        if not step:
-            yield Block(_select(self._pieces, consumed, self.num_rows), None, 0)
-            return
         for number in range(consumed // step, -(-self.num_rows // step)):
             start, end = number * step, min((number + 1) * step, self.num_rows)
-            permutation = self._generator(1, number).permutation(end - start)
-            yield Block(_select(self._pieces, start, end), permutation, max(0, consumed - start))
+            yield Block(end - start, self._permutation(number, end - start), max(0, consumed - start))
 
     def remaining(self, consumed: int) -> Intervals:
         """The rows after the first `consumed`, as sorted intervals."""
@@ -74,9 +79,12 @@ class Plan:
             return _select(self._pieces, consumed, self.num_rows)
         start = consumed // step * step
         end = min(start + step, self.num_rows)
-        permutation = self._generator(1, consumed // step).permutation(end - start)
-        rows = _rows_of(_select(self._pieces, start, end))[permutation[consumed - start :]]
+        order = self._permutation(consumed // step, end - start)[consumed - start :]
+        rows = _rows_of(_select(self._pieces, start, end))[order]
         return merge(np.concatenate([_select(self._pieces, end, self.num_rows), np.stack([rows, rows + 1], axis=1)]))
+
+    def _permutation(self, block: int, rows: int) -> Rows:
+        return self._generator(1, block).permutation(rows)
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         key = (self._settings.seed, self._settings.epoch, *self._key, *purpose)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tzx.runtime.data.plan import Block, Plan, Rows
+from tzx.runtime.data.plan import Plan, Rows
 from tzx.runtime.data.readers import Chunk, Reader
 from tzx.runtime.errors import DataError
 
@@ -49,9 +49,9 @@ def batches(reader: Reader, plan: Plan, consumed: int, cut: Cut) -> Iterator[Chu
         while chunk.batch.num_rows:
             taken, cost, full = cut.rows_of(reader, chunk, spent)
             if taken:
-                parts.append(Chunk(chunk.batch.slice(0, taken), chunk.rows[:taken]))
+                parts.append(_slice(chunk, 0, taken))
             spent, rows = spent + cost, rows + taken
-            chunk = Chunk(chunk.batch.slice(taken), chunk.rows[taken:])
+            chunk = _slice(chunk, taken)
             if full or rows >= max(_MOST_ROWS, cut.size):
                 yield join(parts)
                 parts, spent, rows = [], 0.0, 0
@@ -75,24 +75,40 @@ def join(chunks: list[Chunk]) -> Chunk:
 
 def _ordered(reader: Reader, plan: Plan, consumed: int, batch_rows: int) -> Iterator[Chunk]:
     """Chunks in the plan's order; whole batches where possible, so that cutting copies nothing."""
-    read_rows = batch_rows * max(1, _READ_ROWS // batch_rows)
-    for block in plan.blocks(consumed):
-        chunks = reader.chunks(block.pieces, read_rows)
-        if block.permutation is None:
-            yield from chunks
-        else:
-            yield from _permuted(chunks, block, batch_rows)
-
-
-def _permuted(chunks: Iterator[Chunk], block: Block, batch_rows: int) -> Iterator[Chunk]:
-    assert block.permutation is not None
-    order: Rows = block.permutation[block.skip :]
-    if not len(order):
+    chunks = reader.chunks(plan.pieces(consumed), batch_rows * max(1, _READ_ROWS // batch_rows))
+    if not plan.is_shuffled:
+        yield from chunks
         return
-    whole = join(list(chunks))
+    rest: list[Chunk] = []
+    for block in plan.blocks(consumed):
+        parts, rest = _gather(chunks, rest, block.num_rows)
+        order = block.permutation[block.skip :]
+        if len(order):
+            yield from _permuted(join(parts), order, batch_rows)
+
+
+def _gather(chunks: Iterator[Chunk], parts: list[Chunk], rows: int) -> tuple[list[Chunk], list[Chunk]]:
+    """Add to `parts` until they hold `rows` rows; returns these and what is over."""
+    missing = rows - sum(len(part.rows) for part in parts)
+    while missing > 0:
+        parts.append(next(chunks))
+        missing -= len(parts[-1].rows)
+    if missing == 0:
+        return parts, []
+    last = parts.pop()
+    cut = len(last.rows) + missing
+    return [*parts, _slice(last, 0, cut)], [_slice(last, cut)]
+
+
+def _permuted(block: Chunk, order: Rows, batch_rows: int) -> Iterator[Chunk]:
     for start in range(0, len(order), batch_rows):
         chosen = order[start : start + batch_rows]
-        yield Chunk(whole.batch.take(pa.array(chosen)), whole.rows[chosen])
+        yield Chunk(block.batch.take(pa.array(chosen)), block.rows[chosen])
+
+
+def _slice(chunk: Chunk, start: int, stop: int | None = None) -> Chunk:
+    stop = len(chunk.rows) if stop is None else stop
+    return Chunk(chunk.batch.slice(start, stop - start), chunk.rows[start:stop])
 
 
 def _costs(reader: Reader, chunk: Chunk, name: str) -> npt.NDArray[np.float64]:
