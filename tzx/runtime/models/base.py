@@ -95,7 +95,13 @@ class Model(nn.Module):
             predictions: what `predict` returned for the batch, with gradients.
             batch: with labels and sample weights.
         """
-        return {name: loss for task in self.tasks for name, loss in task.loss(predictions, batch).items()}
+        tasks = self.tasks if self.training else self.eval_tasks
+        return {name: loss for task in tasks for name, loss in task.loss(predictions, batch).items()}
+
+    @property
+    def eval_tasks(self) -> tuple[Task, ...]:
+        """Tasks that are also predicted outside training; all of them, unless a model says otherwise."""
+        return self.tasks
 
     @property
     def tables(self) -> dict[str, TableSpec]:
@@ -104,8 +110,8 @@ class Model(nn.Module):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the predictions."""
-        return [name + task.suffix for task in self.tasks for name in task.outputs]
+        """Names of the predictions outside training."""
+        return [name + task.suffix for task in self.eval_tasks for name in task.outputs]
 
     @property
     def loss_names(self) -> list[str]:
@@ -173,7 +179,7 @@ class Model(nn.Module):
         self._loss_means = {name: MeanOf() for name in self.loss_names}
         self._metrics = _by_task(
             (task, metric_name(m) + task.suffix, make_metric(m, task.num_class, task.outputs))
-            for task in self.tasks
+            for task in self.eval_tasks
             for m in task.metrics
         )
         self._train_metrics = _by_task(

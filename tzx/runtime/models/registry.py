@@ -18,6 +18,7 @@ _CLASSES: dict[str, str | type[Model]] = {
     "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",
     "MultiTower": "tzx.runtime.models.rank.multi_tower:MultiTower",
     "MultiTowerDIN": "tzx.runtime.models.rank.multi_tower_din:MultiTowerDIN",
+    "RocketLaunching": "tzx.runtime.models.rank.rocket_launching:RocketLaunching",
     "WideAndDeep": "tzx.runtime.models.rank.wide_and_deep:WideAndDeep",
     "WuKong": "tzx.runtime.models.rank.wukong:WuKong",
     "xDeepFM": "tzx.runtime.models.rank.xdeepfm:xDeepFM",

@@ -6,7 +6,7 @@ another; FORMULAS the functions of the same names; BAD a model_config and a part
 
 import importlib
 
-MODULES = ("basics", "dcn_v1", "dcn_v2", "xdeepfm", "mask_net", "wukong")
+MODULES = ("basics", "dcn_v1", "dcn_v2", "xdeepfm", "mask_net", "wukong", "rocket_launching")
 
 TEXTS, FORMULAS, BAD = {}, {}, {}
 for _name in MODULES:
