@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -156,10 +157,30 @@ def _write_error_file(error: BaseException, message: str, code: int) -> None:
         print(f"could not write {path}: {failure}", file=sys.stderr)
 
 
+class _Line(logging.Formatter):
+    """Time and message; the level only where it is not the usual one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        rank = "" if _is_chief() else f"[rank {os.environ['RANK']}] "
+        return f"{self.formatTime(record, '%H:%M:%S')} {level}{rank}{super().format(record)}"
+
+
 def _log_to_stderr(debug: bool) -> None:
+    """All log lines of rank 0, warnings of the others, and nothing of what libraries tell their developers."""
     if not logging.getLogger().handlers:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("tzx").setLevel(logging.DEBUG if debug else logging.INFO)
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Line())
+        logging.getLogger().addHandler(handler)
+    usual = logging.INFO if _is_chief() else logging.WARNING
+    logging.getLogger("tzx").setLevel(logging.DEBUG if debug else usual)
+    if not debug:
+        for kind in (FutureWarning, DeprecationWarning, UserWarning):
+            warnings.filterwarnings("ignore", category=kind, module=r"(torch|torchrec|fbgemm_gpu|torchmetrics)\b.*")
+
+
+def _is_chief() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _module_prog() -> str | None:
