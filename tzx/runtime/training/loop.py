@@ -137,20 +137,18 @@ class TrainingLoop:
             self._checkpoint()
 
     def _log(self, losses: dict[str, Tensor]) -> None:
-        session = self._session
+        session, step = self._session, self._session.step
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        values["total_loss"] = sum(values.values())
+        total = {"total": sum(values.values())}
         metrics = {name: float(value) for name, value in session.model.compute_train_metrics().items()}
-        rates = {o.name: o.lr for o in session.optimizers()}
-        shown = values | metrics | {f"lr_{name}": lr for name, lr in rates.items()}
-        where = f"epoch {session.epoch}  step {session.step}"
-        self._progress.line(where, shown, self._loader.wait_seconds)
+        rates = {f"lr_{o.name}": o.lr for o in session.optimizers()}
+        shown = values | (total if len(values) > 1 else {}) | metrics | rates
+        self._progress.line(f"epoch {session.epoch}  step {step}", shown, self._loader.wait_seconds)
         if self._summaries.wants("loss"):
-            losses_only = {("total" if n == "total_loss" else n): v for n, v in values.items()}
-            self._summaries.scalars("loss", losses_only, session.step)
+            self._summaries.scalars("loss", values | total, step)
         if self._summaries.wants("learning_rate"):
-            self._summaries.scalars("lr", {f"g{i}": lr for i, lr in enumerate(rates.values())}, session.step)
-        self._summaries.scalars("metric", metrics, session.step)
+            self._summaries.scalars("lr", {f"g{i}": lr for i, lr in enumerate(rates.values())}, step)
+        self._summaries.scalars("metric", metrics, step)
 
     def _write_gradients(self) -> None:
         if self._session.step % max(self._config.log_step_count_steps, 1) != 0:
