@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from tzx.runtime.config import dump_config, effective_fg_mode, load_config, parse_text, which_feature
+from tzx.runtime.config.loading import draft_config
 from tzx.runtime.config.problems import nearest
 from tzx.runtime.config.summary import summarize, tables_of
 from tzx.runtime.errors import ConfigError
@@ -100,6 +101,14 @@ def test_required_fields():
     with pytest.raises(ConfigError) as raised:
         parse_text(text % "")
     assert '"expression"' not in str(raised.value), "finished features need no input expression"
+
+
+def test_a_number_that_may_be_zero_is_a_warning():
+    towers = "user_tower { input: 'u' history_input: 'h' user_mlp {} concat_mlp {} capsule_config {} }"
+    draft = draft_config(f"model_config {{ mind {{ {towers} }} }}", "x.config")
+    assert any("output_dim" in warning.message for warning in draft.warnings)
+    assert not any("output_dim" in error.message for error in draft.report.errors)
+    assert any("max_seq_len" in error.message for error in draft.report.errors)
 
 
 def test_required_fields_of_a_misspelt_name_are_told_once():

@@ -14,13 +14,15 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 # Other checks know more about these: a path may come from a flag, a width is needed only where a table is.
 _ELSEWHERE = {"train_input_path", "eval_input_path", "model_dir", "embedding_dim"}
 _FEATURE_NAMES = {"feature_name", "sequence_name"}
+# Numbers for which the zero that an unset field reads as makes sense; configs of the compatible system leave them out.
+_MAY_BE_ZERO = {"output_dim", "num_hard_sample"}
 
 
 def check_required(config: EasyRecConfig, places: SourceMap, report: Report, damaged: Set[Path]) -> None:
     """Report required fields that are missing.
 
-    Missing is a warning where the schema has a default, and for the inputs of features whose finished values are
-    read from the data: TorchEasyRec runs such configs.
+    Missing is a warning where the value that is used instead makes sense, and no problem for the inputs of features
+    whose finished values are read from the data: TorchEasyRec runs such configs.
     """
     finished = effective_fg_mode(config.data_config) in (data_pb2.FG_NONE, data_pb2.FG_BUCKETIZE)
 
@@ -30,11 +32,9 @@ def check_required(config: EasyRecConfig, places: SourceMap, report: Report, dam
             if not spec.is_required or message.HasField(name) or name in _ELSEWHERE or (*path, name) in damaged:
                 continue
             text = f'{message.DESCRIPTOR.name} needs "{name}"'
-            if spec.has_default:
+            if spec.has_default or name in _MAY_BE_ZERO:
                 report.warn(places.name(path), f"{text}; without it {getattr_text(message, name)} is used")
-            elif in_feature and finished and name not in _FEATURE_NAMES:
-                report.warn(places.name(path), f"{text} as soon as features are generated from raw columns")
-            else:
+            elif not (in_feature and finished and name not in _FEATURE_NAMES):
                 report.error(places.name(path), text)
 
     _walk(config, (), visit)

@@ -221,6 +221,9 @@ def mixed_data_groups(c: Context) -> None:
     for group in c.groups:
         kinds: dict[bool, str] = {}
         for feature in c.members(group):
+            sides = {text.partition(":")[0] for text, _ in feature.inputs}
+            if "feature" in sides:
+                continue  # what it reads is decided by other features
             columns = {text.partition(":")[2] for text, _ in feature.inputs}
             if not c.generates_features:
                 columns = {feature.name}

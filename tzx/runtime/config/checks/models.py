@@ -114,9 +114,7 @@ def unequal_dims(c: Context) -> None:
     elif c.model_name in ("DLRM", "WuKong"):
         group = c.group_by_name.get("sparse") or (c.groups[0] if len(c.groups) == 1 else None)
         if group is not None:
-            embedded = {f.name for f in c.members(group) if f.is_sparse or f.config.embedding_dim}
-            dims = {name: dim for name, dim in _dims(c, group).items() if name in embedded}
-            _check_equal(c, group, dims, f"{c.model_name} needs embeddings of one width")
+            _check_equal(c, group, _dims(c, group), f"{c.model_name} needs vectors of one width")
 
 
 @rule("feature_configs", "model_config")

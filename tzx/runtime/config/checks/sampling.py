@@ -18,9 +18,8 @@ def sampler_counts(c: Context) -> None:
     sampler = _sampler(c)
     if sampler is None:
         return
-    for field in ("num_sample", "num_hard_sample"):
-        if getattr(sampler.message, field, 1) == 0 and c.places.written((*sampler.path, field)):
-            c.error((*sampler.path, field), f"{field} is 0; it must be at least 1")
+    if getattr(sampler.message, "num_sample", 1) == 0 and c.places.written((*sampler.path, "num_sample")):
+        c.error((*sampler.path, "num_sample"), "num_sample is 0; it must be at least 1")
 
 
 @rule("feature_configs", "data_config")
