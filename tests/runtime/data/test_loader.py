@@ -198,6 +198,19 @@ def test_predicting_needs_no_labels_and_keeps_columns(tmp_path: Path, make_loade
     assert first.reserved.schema.names == ["row", "x"]
 
 
+@pytest.mark.parametrize("options", [{}, {"all_columns": True}])
+def test_missing_columns_are_named(tmp_path: Path, make_loader: Make, options: dict[str, Any]) -> None:
+    pq.write_table(pa.table({"row": [1], "xx": [0.5], "labels": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError) as caught:
+        make_loader(str(tmp_path / "a.parquet"), **options)
+    lines = [line.replace(f"{tmp_path}/", "") for line in str(caught.value).splitlines()]
+    assert lines == [
+        "a.parquet: no column 'x'; did you mean 'xx'?",
+        "a.parquet: no column 'label'; did you mean 'labels'?",
+        "a.parquet has the columns: row, xx, labels",
+    ]
+
+
 def test_sample_masks_hide_values_in_training_alike_on_every_run(tmp_path: Path, kit: Kit) -> None:
     pq.write_table(
         pa.table({"row": np.ones(2000, int), "x": np.zeros(2000), "label": np.zeros(2000, int)}), tmp_path / "a.parquet"
@@ -296,3 +309,14 @@ def test_waiting_is_measured_and_closing_ends_the_thread(tmp_path: Path, make_lo
 def test_an_unknown_source_says_what_can_be_read(make_loader: Make, kit: Kit) -> None:
     with pytest.raises(ConfigError, match="OdpsDataset cannot be read by this version; ParquetDataset and CsvDataset"):
         make_loader("odps://p/tables/t", kit.data_config(dataset_type=data_pb2.OdpsDataset))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_for_a_gpu_are_page_locked(tmp_path: Path, make_loader: Make, kit: Kit, workers: int) -> None:
+    paths = kit.write_files(tmp_path, [100])
+    batches = list(make_loader(paths, device="cuda", num_workers=workers).epoch())
+    assert all(b.ids.values.is_pinned() and b.dense.is_pinned() for b in batches)
+    moved = [b.to(torch.device("cuda"), non_blocking=True) for b in batches]
+    assert kit.rows_of(moved) == list(range(100))
+    assert not any(b.ids.values.is_pinned() for b in make_loader(paths, device="cuda", mode="predict").epoch())

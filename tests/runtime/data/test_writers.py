@@ -116,6 +116,13 @@ def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
     assert "precious" not in (tmp_path / "part-0.csv").read_text()
 
 
+def test_csv_parts_of_dictionaries_and_large_lists(tmp_path: Path) -> None:
+    columns = {"d": pa.array(["a"]).dictionary_encode(), "l": pa.array([[1]], pa.large_list(pa.int64()))}
+    with open_writer("csv", str(tmp_path), 0) as writer:
+        writer.write(pa.record_batch(columns))
+    assert (tmp_path / "part-0.csv").read_text() == '"d","l"\n"a","[1]"\n'
+
+
 def test_urls(tmp_path: Path) -> None:
     with open_writer("csv", "memory://results/run", 1) as writer:
         writer.write(BATCH.select(["id"]))
@@ -146,4 +153,8 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match=r"part-0\.parquet: writing failed: .*No space left"):
         writer.close()
-    assert not (tmp_path / "part-0.parquet").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(DataError, match=r"part-0\.csv: a column cannot be written: .*interval"):
+        open_writer("csv", str(tmp_path), 0).write(
+            pa.record_batch({"t": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+        )

@@ -82,7 +82,9 @@ class DataLoader:
         self._told = False
         self._needs_labels = options.mode != "predict"
         cores = cores_for_me(options.local_world_size)
-        self._reader = open_reader(data_config, paths, self._columns(features), threads=cores >= _MANY_CORES)
+        columns = self._needed_columns()
+        self._reader = open_reader(data_config, paths, None if self._keeps_all else columns, cores >= _MANY_CORES)
+        self._reader.require(columns)
         self.schema: pa.Schema = self._reader.schema
         self.num_rows = self._reader.num_rows
         self._check(paths)
@@ -176,22 +178,25 @@ class DataLoader:
     @property
     def _reserved_names(self) -> list[str]:
         wanted = self._options.reserved_columns
-        if self._options.all_columns or ALL_COLUMNS in wanted:
+        if self._keeps_all:
             return self.schema.names
         if ALL_EFFECTIVE_COLUMNS in wanted:
             return list(self._features.input_columns)
         return list(wanted)
 
-    def _columns(self, features: "FeatureSet") -> list[str] | None:
+    @property
+    def _keeps_all(self) -> bool:
+        return self._options.all_columns or ALL_COLUMNS in self._options.reserved_columns
+
+    def _needed_columns(self) -> list[str]:
         config, options = self._config, self._options
-        if options.all_columns or ALL_COLUMNS in options.reserved_columns:
-            return None
-        columns = list(features.input_columns)
+        columns = list(self._features.input_columns)
         if self._needs_labels:
             columns += [*config.label_fields, *config.sample_weight_fields]
         if self._cost_field:
             columns.append(self._cost_field)
-        return list(dict.fromkeys(columns + [c for c in options.reserved_columns if c != ALL_EFFECTIVE_COLUMNS]))
+        columns += [c for c in options.reserved_columns if c not in (ALL_COLUMNS, ALL_EFFECTIVE_COLUMNS)]
+        return list(dict.fromkeys(columns))
 
     def _check(self, paths: str) -> None:
         config = self._config

@@ -65,10 +65,10 @@ class Pipeline:
             assert task.batch is not None
             return task.chunk, task.batch
         try:
-            contents, shared = task.worker.take()
+            contents, block = task.worker.take(self._pinned)
         except DataError as error:
             raise self._located(error, task.chunk) from error
-        return task.chunk, unpack(contents, shared.pin_memory() if self._pinned else shared, self._transform.layout)
+        return task.chunk, unpack(contents, block, self._transform.layout)
 
     def _make(self, chunk: Chunk, consumed: int) -> Batch:
         block = Block(self._pinned)

@@ -27,7 +27,7 @@ def main(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     pa.set_cpu_count(1)
     channel = Channel(socket.socket(fileno=descriptor))
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         _serve(channel)
     os._exit(0)
 
@@ -38,7 +38,7 @@ def _serve(channel: Channel) -> None:
         with _open(setup) as memory:
             transform, schema = pickle.loads(memory)
         channel.send("ready")
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         raise
     except BaseException as error:
         channel.send(failure(error))
@@ -49,7 +49,7 @@ def _serve(channel: Channel) -> None:
             try:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(memory), schema)
                 _answer(channel, transform, batch, key)
-            except (EOFError, BrokenPipeError):
+            except (EOFError, ConnectionError):
                 raise
             except BaseException as error:
                 channel.send(failure(error))

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -69,15 +70,22 @@ class Worker:
         """Whether `take` would return at once."""
         return self._channel.ready()
 
-    def take(self) -> tuple[Contents, torch.Tensor]:
-        """The result of the oldest task: table of contents and the block, in shared memory."""
+    def take(self, pinned: bool = False) -> tuple[Contents, torch.Tensor]:
+        """The result of the oldest task: table of contents and the block.
+
+        The block is copied out of shared memory, each piece of which holds a file descriptor, since a consumer may
+        keep more batches than a process may have descriptors.
+        """
         self.outstanding -= 1
         contents, memory = self._receive()
         assert memory is not None
         try:
-            return contents, torch.frombuffer(map_memory(memory), dtype=torch.uint8)
+            with map_memory(memory) as shared:
+                block = torch.empty(len(shared), dtype=torch.uint8, pin_memory=pinned)
+                block.numpy()[:] = np.frombuffer(shared, np.uint8)
         finally:
             os.close(memory)
+        return contents, block
 
     def kill(self) -> None:
         """End it; it holds nothing worth keeping."""

@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import csv
 
 from tzx.runtime.data.readers.json_text import to_json
+from tzx.runtime.data.readers.parquet import plain_type
 from tzx.runtime.errors import DataError, StorageError, UserError
 
 WriterKind = Literal["parquet", "csv"]
@@ -55,10 +56,15 @@ class Writer(ABC):
 
     def close(self) -> None:
         """Finish the file and give it its name; without rows there is no file."""
-        if self._sink is not None:
+        if self._sink is None:
+            return
+        try:
             self._part.guard(self._sink.close)
             self._part.publish()
-            self._sink = None
+        except BaseException:
+            self.abort()
+            raise
+        self._sink = None
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -98,7 +104,8 @@ class CsvWriter(Writer):
         return csv.CSVWriter(stream, schema)
 
     def _prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [to_json(c) if pa.types.is_nested(c.type) else c for c in batch.columns]
+        plain = [c.cast(plain_type(c.type)) for c in batch.columns]
+        columns = [to_json(c) if pa.types.is_nested(c.type) else c for c in plain]
         return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
@@ -135,9 +142,9 @@ class _Part:
         """Remove what has been written."""
         if self._stream is not None:
             self._stream.close()
-            if self._fs.exists(self._temporary):
-                self._fs.rm(self._temporary)
             self._stream = None
+        if self._fs.exists(self._temporary):
+            self._fs.rm(self._temporary)
 
     def guard(self, action: Any) -> Any:
         """Run `action`; failures name the file."""
@@ -149,6 +156,8 @@ class _Part:
             raise UserError(f"{self.name}: its folder is a file") from error
         except OSError as error:
             raise StorageError(f"{self.name}: writing failed: {error}") from error
+        except pa.ArrowException as error:
+            raise DataError(f"{self.name}: a column cannot be written: {error}") from error
 
     def _publish(self) -> None:
         if isinstance(self._fs, LocalFileSystem):

@@ -101,6 +101,10 @@ class Reader:
                 if len(rows):
                     yield Chunk(self._conform(source, selected), rows + offset)
 
+    def require(self, names: Sequence[str]) -> None:
+        """Raise a DataError that names those of `names` that are no columns."""
+        _require(self.sources[0].file.name, self.columns, names)
+
     def place(self, row: int) -> str:
         """Where row number `row` of the data set is, for a message."""
         number = bisect_right(self._offsets, row) - 1
@@ -238,7 +242,7 @@ def _common_schema(sources: Sequence[FileSource], columns: Sequence[str] | None)
     schemas: dict[pa.Schema, FileSource] = {}
     for source in sources:
         if source.schema not in schemas:
-            _require(source, names)
+            _require(source.file.name, source.schema.names, names)
             schemas[source.schema] = source
     common = pa.schema([sources[0].schema.field(n) for n in names])
     for schema, source in schemas.items():
@@ -251,14 +255,12 @@ def _common_schema(sources: Sequence[FileSource], columns: Sequence[str] | None)
     return pa.schema([pa.field(f.name, f.type) for f in common])
 
 
-def _require(source: FileSource, names: Sequence[str]) -> None:
-    available = source.schema.names
+def _require(place: str, available: Sequence[str], names: Sequence[str]) -> None:
     problems = []
     for name in names:
         if name not in available:
             near = difflib.get_close_matches(name, available, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"{source.file.name}: no column {name!r}{hint}")
+            problems.append(f"{place}: no column {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     if problems:
         shown = ", ".join(available[:30]) + (f" and {len(available) - 30} more" if len(available) > 30 else "")
-        raise DataError("\n".join([*problems, f"{source.file.name} has the columns: {shown}"]))
+        raise DataError("\n".join([*problems, f"{place} has the columns: {shown}"]))
