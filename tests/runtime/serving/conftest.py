@@ -121,7 +121,7 @@ feature_configs {{ id_feature {{ feature_name: "user" expression: "user:user" ha
 feature_configs {{ id_feature {{ feature_name: "item" expression: "item:item" vocab_file: "{root}/items.txt"
   embedding_dim: 4 default_bucketize_value: 1 }} }}
 feature_configs {{ id_feature {{ feature_name: "tags" expression: "item:tags" num_buckets: 20 embedding_dim: 4
-  pooling: "mean" }} }}
+  pooling: "mean" data_type: "FP16" }} }}
 feature_configs {{ id_feature {{ feature_name: "likes" expression: "user:likes" num_buckets: 30 embedding_dim: 4
   weighted: true }} }}
 feature_configs {{ raw_feature {{ feature_name: "price" expression: "item:price" normalizer: "method=log10" }} }}

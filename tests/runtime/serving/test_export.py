@@ -64,6 +64,15 @@ def test_an_existing_directory_is_left_alone(data, tmp_path):
     assert list((tmp_path / "mine").iterdir()) == []
 
 
+def test_a_url_is_no_place_for_a_bundle(data):
+    with pytest.raises(UserError, match="written to a local directory"):
+        export_bundle(data.config("deepfm"), None, "oss://bucket/bundle", trained=data.trained("deepfm"))
+
+
+def test_everyone_may_read_what_the_umask_allows(bundles):
+    assert len({path.stat().st_mode for path in bundles("deepfm").iterdir() if path.is_file()}) == 1
+
+
 def test_a_difference_fails_the_export_and_leaves_nothing(data, tmp_path, monkeypatch):
     swap = export.swap_for_serving
 

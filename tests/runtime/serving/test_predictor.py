@@ -102,6 +102,7 @@ def test_a_bundle_can_be_moved_and_needs_no_training_data(bundles, data, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_serving_imports_no_training_code(bundles, data, tmp_path):
     """In a fresh process in which torchrec, fbgemm and training code cannot be imported."""
     import pyarrow.parquet as pq

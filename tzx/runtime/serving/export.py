@@ -79,9 +79,9 @@ def export_bundle(
         UserError: `export_dir` exists, there is no checkpoint or no row to check with, or the model cannot be traced.
         ParityError: the bundle does not score as the model does; nothing is written then.
     """
-    target = Path(export_dir)
-    if target.exists():
-        raise UserError(f"{target} already exists; remove it or choose another --export_dir")
+    target = _free_directory(str(export_dir))
+    if config.export_config.mixed_precision:
+        logger.warning("export_config.mixed_precision is for compiled graphs; this bundle computes in float32")
     step = None
     if trained is None:
         path = choose_checkpoint(config, str(checkpoint) if checkpoint else None)
@@ -96,6 +96,14 @@ def export_bundle(
         manifest = replace(manifest, parity=check_parity(trained, Predictor(bundle), rows))
         write_manifest(bundle, manifest)
     return ExportReport(target, manifest)
+
+
+def _free_directory(name: str) -> Path:
+    if "://" in name:
+        raise UserError(f"--export_dir {name}: a bundle is written to a local directory; copy it from there")
+    if Path(name).exists():
+        raise UserError(f"{name} already exists; remove it or choose another --export_dir")
+    return Path(name)
 
 
 def read_rows(trained: TrainedModel, options: ExportOptions) -> pa.Table:

@@ -94,6 +94,7 @@ def save_program(program: ExportedProgram, folder: Path) -> None:
             node.meta.pop(key, None)
     with _quiet():
         torch.export.save(program, folder / GRAPH)
+    (folder / WEIGHTS).chmod((folder / GRAPH).stat().st_mode)  # safetensors lets nobody else read, against the umask
 
 
 def _check_sizes(program: ExportedProgram, batch: Batch) -> None:
