@@ -281,7 +281,8 @@ def keep(job: Path, spec: dict[str, Any]) -> None:
     _, status = os.waitpid(child, 0)
     kill_below(os.getpid())
     state = jobs.read_json(job / jobs.STATE)
-    if state.get("state") not in jobs.FINISHED:
+    removed = not state and status == 0  # it ended well, and the user has deleted its directory since
+    if state.get("state") not in jobs.FINISHED and not removed:
         how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "failed, see supervisor.log"
         write_state(job, {**state, "state": "FAILED", "message": f"its supervisor {how}", "updated": time.time()})
 

@@ -24,7 +24,7 @@ def test_run_then_look_at_it_from_elsewhere(terminal: Any) -> None:
     out, err = terminal.start(script).communicate(timeout=30)
     handle = out.strip()
     assert handle == terminal.handle()
-    assert "worker/0 hello\n" in err and "worker/0 oops\n" in err and "Job finished: SUCCEEDED" in err
+    assert "worker/0 hello\n" in err and "worker/0 oops\n" in err and "ob finished: SUCCEEDED" in err
     status = terminal.torchx("status", handle)
     assert status.returncode == 0 and "State: SUCCEEDED" in status.stdout and "*worker[0]:SUCCEEDED" in status.stdout
     assert sorted(terminal.torchx("log", handle).stdout.splitlines()) == ["worker/0 hello", "worker/0 oops"]
@@ -47,7 +47,7 @@ def test_follow_and_cancel_from_other_terminals(terminal: Any, until: Callable[.
     assert terminal.torchx("cancel", handle).returncode == 0
     assert follower.communicate(timeout=20)[0] == "worker/1 saved\n" and follower.returncode == 0
     _, err = running.communicate(timeout=20)
-    assert running.returncode == 1 and "Job finished: CANCELLED" in err and "worker/0 saved" in err
+    assert running.returncode == 1 and "ob finished: CANCELLED" in err and "worker/0 saved" in err
     assert "State: CANCELLED" in terminal.torchx("status", handle).stdout
     until(lambda: not terminal.processes())
 
