@@ -138,6 +138,35 @@ def test_messages_as_text():
     ]
 
 
+def test_fields_of_a_message_may_stand_without_braces():
+    config = edited("train_config.grad_clipping=clipping_type: 'value' max_gradient: 3")
+    assert text_format.MessageToString(config.train_config.grad_clipping) == (
+        'clipping_type: "value"\nmax_gradient: 3.0\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "chosen"),
+    [
+        ("num_buckets=1141730", [0]),
+        ("num_buckets>5", [0]),
+        ("hash_bucket_size<=846812", [0, 1]),
+        ("hash_bucket_size<846812", [0]),
+        ("id_feature.hash_bucket_size>=846812", [1]),
+        ("trainable=True", [0, 1, 2]),
+        ("embedding_dim=1.6e1", [0, 1, 2]),
+        ("boundaries[0]=1.1", [2]),
+        ("feature_name='price'", [2]),
+        ("feature_name > 5", []),
+    ],
+)
+def test_conditions(condition: str, chosen: list[int]):
+    draft = edit(f"feature_configs[{condition}].pooling=mean")
+    members = [getattr(f, f.WhichOneof("feature")) for f in features(draft.config)[:3]]
+    assert [index for index, member in enumerate(members) if member.pooling == "mean"] == chosen
+    assert bool(draft.report.errors) == (not chosen)
+
+
 def test_another_member_of_a_oneof_takes_over_with_a_warning():
     draft = edit("train_config.sparse_optimizer.adam_optimizer.lr=0.1", "model_config.multi_tower={ final {} }")
     assert draft.config.train_config.sparse_optimizer.WhichOneof("optimizer") == "adam_optimizer"
@@ -180,6 +209,7 @@ REFUSALS = {
     "feature_configs[colour=red].embedding_dim=4": 'no item has "colour"',
     "feature_configs[0].embeding_dim=4": 'FeatureConfig has no field "embeding_dim"; did you mean "embedding_dim"?',
     "feature_configs[:].embeding_dim=4": 'nothing has "embeding_dim"',
+    "train_config.grad_clipping=5": "expected ",
     "feature_configs[0]=5": '"feature_configs" holds blocks { ... }',
     "feature_configs[2].raw_feature.boundaries[0]=low": 'boundaries takes a number, not "low"',
     "feature_configs[0].id_feature.vocab_dict.a=5": '"vocab_dict" is a map; set it as a whole',

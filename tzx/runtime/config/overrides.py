@@ -16,7 +16,7 @@ from tzx.runtime.config.schema import FieldSpec
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Items, Node, Scalar
-from tzx.runtime.config.textformat import read_value
+from tzx.runtime.config.textformat import read_fields, read_value
 from tzx.runtime.config.walker import Refused, Target, ValueReader, Walker
 
 
@@ -113,6 +113,8 @@ class _TextValue:
             is_quoted = len(raw) > 1 and raw[0] in "\"'" and raw[-1] == raw[0]
             if not is_quoted:
                 return Scalar(self.start, self.end, "string", raw)
+        if spec.message is not None and not spec.is_repeated and raw[0] not in "{<[":
+            return read_fields(self.source, self.start, self.report)
         value = read_value(self.source, self.start, self.report)
         if spec.type == "string" and isinstance(value, Items):
             for item in value.values:

@@ -1,10 +1,11 @@
-"""Paths of overrides: `a.b`, `a[0].b`, `a[-1]`, `a[1:3]`, `a[:]`, `a[key=value].b`."""
+"""Paths of overrides: `a.b`, `a[0].b`, `a[-1]`, `a[1:3]`, `a[:]`, `a[key=value].b`, `a[key>=5].b`."""
 
 import re
 from dataclasses import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _INTEGER = re.compile(r"-?[0-9]+")
+_COMPARISON = re.compile(r">=|<=|=|>|<")
 _SLICE = re.compile(r"(-?[0-9]*)\s*:\s*(-?[0-9]*)")
 
 
@@ -19,19 +20,15 @@ class PathError(Exception):
 
 @dataclass(frozen=True)
 class Selector:
-    """What stands in brackets: an index, a slice, or a key with the value it must have."""
+    """What stands in brackets: an index, a slice, or a key with an operator and the value it is compared with."""
 
     start: int
     end: int
     index: int | None = None
     span: slice | None = None
     key: str = ""
+    operator: str = "="
     value: str = ""
-
-    @property
-    def picks_many(self) -> bool:
-        """Whether it may stand for several items."""
-        return self.index is None
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,11 @@ def _parse_selector(text: str, start: int, stop: int) -> Selector:
     if span := _SLICE.fullmatch(body):
         low, high = (int(bound) if bound.strip("-") else None for bound in span.groups())
         return Selector(start, end, span=slice(low, high))
-    equals = split_assignment(body)
-    if equals > 0:
-        return Selector(start, end, key=body[:equals].strip(), value=_unquote(body[equals + 1 :].strip()))
+    for comparison in _COMPARISON.finditer(body):
+        key = body[: comparison.start()]
+        if key.strip() and key.count("[") == key.count("]"):
+            value = _unquote(body[comparison.end() :].strip())
+            return Selector(start, end, key=key.strip(), operator=comparison.group(), value=value)
     raise PathError("expected [index], [from:to], [:] or [field=value]", start, end)
 
 

@@ -42,6 +42,14 @@ def read_value(source: Source, start: int, report: Report) -> Node | None:
     return value
 
 
+def read_fields(source: Source, start: int, report: Report) -> Block:
+    """The tree of the fields that fill a source from an offset to its end, without braces around them."""
+    reader = _Reader(source, *mend_marks(tokenize(source.text, start), source, report))
+    block = reader.read_all()
+    report.problems += reader.report.problems
+    return Block(start, len(source.text), block.entries)
+
+
 class _Reader:
     """One pass over the tokens. On lines that are `troubled` already, what follows from that is not reported."""
 

@@ -1,5 +1,6 @@
 """Follow an override's path into a config and write its value there."""
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,14 @@ from tzx.runtime.config.syntax import Block, Entry, Node, Scalar
 
 # Of these siblings one holds; a file may not set both, an override of one clears the other.
 _RIVALS: dict[Path, str] = {("train_config", "num_steps"): "num_epochs", ("train_config", "num_epochs"): "num_steps"}
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+}
 
 ValueReader = Callable[[FieldSpec], Node | None]
 
@@ -137,11 +146,12 @@ class Walker:
             raise Refused(f'"{spec.name}" holds {spec.type}s without fields', selector.start, selector.end)
         steps = parse_path(selector.key, 0, len(selector.key))
         seen: list[list[str]] = [list(self._texts_at(item, steps)) for item in items]
-        chosen = [index for index, texts in enumerate(seen) if selector.value in texts]
+        chosen = [index for index, texts in enumerate(seen) if any(_meets(text, selector) for text in texts)]
         if not chosen:
             known = dict.fromkeys(text for texts in seen for text in texts)
             advice = hint(selector.value, known) if known else f"; no item has {quoted(selector.key)}"
-            message = f'no item of "{spec.name}" has {selector.key}={selector.value}{advice}'
+            condition = selector.key + selector.operator + selector.value
+            message = f'no item of "{spec.name}" has {condition}{advice}'
             raise Refused(message, selector.start, selector.end)
         return chosen
 
@@ -225,4 +235,18 @@ class Walker:
 def _text_of(value: Any, spec: FieldSpec) -> str:
     if spec.enum is not None:
         return str(spec.enum.values_by_number[value].name)
+    if isinstance(value, float):
+        return f"{value:.7g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _meets(text: str, selector: Selector) -> bool:
+    """Whether a field's value passes a selector; numbers are compared as numbers, to the precision of float32."""
+    wanted = selector.value
+    if selector.operator == "=" and (text == wanted or (text in ("true", "false") and text == wanted.lower())):
+        return True
+    try:
+        left, right = float(f"{float(text):.7g}"), float(f"{float(wanted):.7g}")
+    except ValueError:
+        return False
+    return _COMPARE[selector.operator](left, right)
