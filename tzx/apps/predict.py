@@ -17,7 +17,7 @@ def build_parser() -> Parser:
     parser.add_argument("--predict_output_path", required=True, help="directory for part-<rank> files")
     parser.add_argument("--reserved_columns", default="", help="input columns to copy, by commas; or ALL_COLUMNS")
     parser.add_argument("--output_columns", default="", help="predictions to write, by commas; default: all")
-    parser.add_argument("--batch_size", type=int, help="default: eval_batch_size or batch_size of the config")
+    parser.add_argument("--batch_size", type=int, help="rows scored at a time; default: batch_size of the config")
     parser.add_argument("--predict_steps", type=int, help="stop after this many batches in each process")
     parser.add_argument("--predict_threads", type=int, help="threads that run the model; default: num_workers")
     parser.add_argument("--dataset_type", help="replaces data_config.dataset_type, e.g. CsvDataset")

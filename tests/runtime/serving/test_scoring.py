@@ -191,6 +191,11 @@ def test_reserved_column_named_like_a_prediction(predictor, options, data, tmp_p
         score(predictor, options(input_path=str(tmp_path / "named.parquet"), reserved_columns=("probs",)))
 
 
+def test_labels_need_not_be_there(predictor, options, data, tmp_path):
+    pq.write_table(data.rows.drop_columns(["click", "stars", "row"]), tmp_path / "bare.parquet")
+    assert score(predictor, options(input_path=str(tmp_path / "bare.parquet"))).rows == 300
+
+
 def test_missing_input(predictor, options):
     with pytest.raises(UserError, match="nowhere"):
         score(predictor, options(input_path="/nowhere/*.parquet"))

@@ -130,7 +130,7 @@ class _Slots:
 
     def argument(self, argument: dict[str, Any]) -> Any:
         kind, value = _only(argument)
-        if kind in ("as_tensor",):
+        if kind == "as_tensor":
             return self.use(value["name"])
         if kind == "as_tensors":
             return [self.use(item["name"]) for item in value]
@@ -151,7 +151,9 @@ class _Slots:
             return None
         if kind == "as_float":
             return float(value)  # infinities and NaN are strings in this JSON
-        if kind in ("as_int", "as_ints", "as_floats", "as_bool", "as_bools", "as_string"):
+        if kind == "as_floats":
+            return [float(item) for item in value]
+        if kind in ("as_int", "as_ints", "as_bool", "as_bools", "as_string"):
             return value
         if kind == "as_scalar_type":
             return _DTYPES[value]
