@@ -39,7 +39,7 @@ def data_error(features, array, metadata=None, column="c"):
         (RAW, pa.array(["1", "1\x1d2"]), 1, "2 numbers where value_dim is 1"),
         (RAW_2, pa.array(["1\x1d2", "3"]), 1, "1 numbers where value_dim is 2"),
         (RAW_2, pa.array(["1\x1d2", "3\x1d"]), 1, "'' is not a number"),
-        (RAW_2, pa.array([[1.0, 2.0], [3.0, None]]), 1, "null or empty text inside a list of numbers"),
+        (RAW_2, pa.array([[1.0, 2.0], [3.0, None]]), 1, "null or empty text in a list where every item has its place"),
         (WEIGHTED, pa.array(["1:0.5", "2:x"]), 1, "weight 'x' is not a number"),
         (SEQUENCE, pa.array(["1;2", "3;4\x1d11;5"]), 1, "id 11 is out of range"),
         (SEQUENCE, pa.array([["1"], [], ["2", "a"]]), 2, "'a' is not an integer"),

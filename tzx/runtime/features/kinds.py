@@ -58,7 +58,9 @@ def value_dim(kind: str, config: Any, is_sequence: bool) -> int:
 def default_value(config: Any, is_sequence: bool) -> str:
     """What takes the place of a missing value before bucketizing; "" is nothing.
 
-    A sequence is never without a default, so that members of a group keep the same length. Overlap has no such field.
+    A sequence is never without a default, so that members of a group keep the same length. An overlap has no such
+    field, and the product of nothing is 0.
     """
     text = config.default_value if "default_value" in config.DESCRIPTOR.fields_by_name else "0"
-    return "0" if is_sequence and not text else text
+    never_empty = is_sequence or config.DESCRIPTOR.name == "KvDotProduct"
+    return "0" if never_empty and not text else text

@@ -37,7 +37,7 @@ class Node:
     feature: Feature
     stub: bool
     inputs: tuple[Input, ...]
-    layout: Layout
+    layouts: tuple[Layout, ...]
     operator: Operator | None
     output: Output
 
@@ -49,7 +49,7 @@ class Node:
     def run(self, source: Source) -> Ragged:
         """Values of the feature for one batch."""
         masked = self._masked_input(source)
-        inputs = [self._read(source, entry, at == masked) for at, entry in enumerate(self.inputs)]
+        inputs = [self._read(source, at, at == masked) for at in range(len(self.inputs))]
         values = inputs[0] if self.operator is None else self.operator(inputs)
         return self.output(values)
 
@@ -59,9 +59,9 @@ class Node:
             return -1
         return next((at for at, i in enumerate(self.inputs) if i.column and not source.is_map(i.column)), -1)
 
-    def _read(self, source: Source, entry: Input, masked: bool) -> Ragged:
-        layout = self.layout if entry.is_sequence else replace(self.layout, delimiter=None)
-        ragged = source.read(entry, layout, masked)
+    def _read(self, source: Source, at: int, masked: bool) -> Ragged:
+        entry = self.inputs[at]
+        ragged = source.read(entry, self.layouts[at], masked)
         if entry.side != FROM_FEATURE:
             return ragged
         return _as_elements(ragged) if self.feature.is_sequence else as_rows(ragged)
@@ -88,10 +88,13 @@ def make_node(declared: Declared, context: Context) -> Node:
     default_text = kinds.default_value(config, declared.is_sequence)
     bucketizer = make_bucketizer(config, default_text, context.settings)
     feature = make_feature(declared, given, [i.column for i in reads if i.column], bucketizer)
-    operator = make_operator(declared) if generated else None
-    layout = operator.layout if operator else _column_layout(declared, feature, context)
-    output = make_output(feature, layout, bucketizer, context.mode)
-    return Node(feature, config.stub_type, reads, layout, operator, output)
+    operator = make_operator(declared, reads) if generated else None
+    layouts = operator.layouts if operator else (_column_layout(declared, feature, context),)
+    output = make_output(feature, layouts[0], bucketizer, context.mode)
+    cut = (
+        layout if i.is_sequence else replace(layout, delimiter=None) for layout, i in zip(layouts, reads, strict=True)
+    )
+    return Node(feature, config.stub_type, reads, tuple(cut), operator, output)
 
 
 def _inputs_of(declared: Declared, context: Context, generated: bool) -> tuple[Input, ...]:

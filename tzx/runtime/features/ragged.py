@@ -54,13 +54,17 @@ Values = Strings | Numbers
 
 @dataclass(frozen=True)
 class Ragged:
-    """`values` [N] in slots of `lengths` [S]; a sequence has `seq_lengths` [B]; `column` is for messages."""
+    """`values` [N] in slots of `lengths` [S]; a sequence has `seq_lengths` [B]; `column` is for messages.
+
+    Of pairs, `values` are the keys and `items` what they stand for.
+    """
 
     values: Values
     lengths: Int32
     seq_lengths: Int32 | None = None
     weights: Float32 | None = None
     column: str = ""
+    items: Values | None = None
 
     def row_of_slot(self, slot: int) -> int:
         """Row of the batch that a slot belongs to."""
@@ -104,6 +108,52 @@ def places_in_slot(lengths: Int32) -> Int64:
     ends = np.cumsum(lengths, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total, dtype=np.int64) - np.repeat(ends - lengths, lengths)
+
+
+def take_slots(ragged: Ragged, index: Int64) -> Ragged:
+    """The slots numbered by `index`, repeated or left out as it says; without `seq_lengths`."""
+    lengths = ragged.lengths[index]
+    firsts = (np.cumsum(ragged.lengths, dtype=np.int64) - ragged.lengths)[index]
+    places = np.repeat(firsts, lengths) + places_in_slot(lengths)
+    return replace(
+        ragged,
+        values=ragged.values[places],
+        lengths=lengths,
+        seq_lengths=None,
+        weights=None if ragged.weights is None else ragged.weights[places],
+        items=None if ragged.items is None else ragged.items[places],
+    )
+
+
+def rows_of_slots(seq_lengths: Int32) -> Int64:
+    """Row of every element, [M]."""
+    return np.repeat(np.arange(len(seq_lengths), dtype=np.int64), seq_lengths)
+
+
+def align(inputs: Sequence[Ragged], is_sequence: bool) -> list[Ragged]:
+    """Inputs with the same slots: what has one slot per row is repeated for every element of the sequences.
+
+    Raises:
+        BadValue: two sequences have different numbers of elements in a row.
+    """
+    first = next((ragged for ragged in inputs if ragged.seq_lengths is not None), None)
+    if first is None or first.seq_lengths is None:
+        single = np.ones(len(inputs[0].lengths), np.int32) if is_sequence else None
+        return [replace(ragged, seq_lengths=single) for ragged in inputs]
+    rows = first.seq_lengths
+    repeated = rows_of_slots(rows)
+    aligned = []
+    for ragged in inputs:
+        if ragged.seq_lengths is None:
+            aligned.append(replace(take_slots(ragged, repeated), seq_lengths=rows))
+            continue
+        unequal = ragged.seq_lengths != rows
+        if unequal.any():
+            row = int(np.argmax(unequal))
+            counts = f"{ragged.seq_lengths[row]} elements, but {first.column!r} has {rows[row]}"
+            raise BadValue(ragged.column, row, f"the sequence has {counts}")
+        aligned.append(ragged)
+    return aligned
 
 
 def head_values(ragged: Ragged, count: int) -> Ragged:

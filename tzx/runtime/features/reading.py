@@ -13,7 +13,7 @@ import pyarrow.types as pt
 from tzx.runtime.features import arrow
 from tzx.runtime.features.arrays import Float32, Int32
 from tzx.runtime.features.arrow import WrongType
-from tzx.runtime.features.numbers import to_float32
+from tzx.runtime.features.numbers import to_float32, to_strings
 from tzx.runtime.features.ragged import (
     BadValue,
     Bool,
@@ -27,6 +27,7 @@ from tzx.runtime.features.ragged import (
 )
 
 COLON = 58
+NO_VALUES: Values = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Layout:
         fill_rows: an empty sequence has one missing element, where the default goes.
         weighted: values are `id:weight`.
         map_keys: a map stands for its keys; otherwise for `key:value` texts.
+        pairs: values are `key:value`, or entries of a map, read as keys with items.
+        key_end: byte that ends the key of a pair, if it is not the last colon.
     """
 
     separator: bytes
@@ -50,6 +53,8 @@ class Layout:
     fill_rows: bool = False
     weighted: bool = False
     map_keys: bool = False
+    pairs: bool = False
+    key_end: int = 0
 
 
 def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str) -> Ragged:
@@ -76,6 +81,16 @@ def _split(strings: Strings, separator: bytes, drop_empty: bool, limit: int = 0)
     return Strings(strings.data, starts, ends), counts
 
 
+def split_values(values: Strings, separator: bytes, like: Ragged) -> Ragged:
+    """Split every value of `like`, given as text, into several in the same slot; empty ones are kept."""
+    tokens, counts = _split(values, separator, False)
+    running = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=running[1:])
+    ends = np.cumsum(like.lengths, dtype=np.int64)
+    lengths = (running[ends] - running[ends - like.lengths]).astype(np.int32)
+    return replace(like, values=tokens, lengths=lengths, items=None)
+
+
 def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32 | None = None) -> Ragged:
     """One slot per item of the array; `seq_lengths` says how many of them each row has."""
     kind = array.type
@@ -88,7 +103,8 @@ def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     values, valid = arrow.scalars_of(array)
     if layout.weighted and seq_lengths is None and not isinstance(values, Strings):
         raise WrongType(f"{kind}, and a weighted feature needs text `id:weight` or a map")
-    return Ragged(values, _ones(len(array)) if valid is None else valid.astype(np.int32), seq_lengths, column=column)
+    lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
+    return _split_tokens(Ragged(values, lengths, seq_lengths, column=column), layout)
 
 
 def _ones(size: int) -> Int32:
@@ -98,8 +114,14 @@ def _ones(size: int) -> Int32:
 def _read_tokens(strings: Strings, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
     """Split the text of every slot into values."""
     tokens, lengths = _split(strings, layout.separator, layout.drop_empty)
-    ragged = Ragged(tokens, lengths, seq_lengths, column=column)
-    return _split_weights(ragged) if layout.weighted else ragged
+    return _split_tokens(Ragged(tokens, lengths, seq_lengths, column=column), layout)
+
+
+def _split_tokens(ragged: Ragged, layout: Layout) -> Ragged:
+    """Take apart tokens that have two parts."""
+    if layout.weighted:
+        return _split_weights(ragged)
+    return split_pairs(ragged, layout.key_end) if layout.pairs else ragged
 
 
 def _read_lists(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
@@ -112,9 +134,9 @@ def _read_lists(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     ragged = Ragged(values, lengths, seq_lengths, column=column)
     if keep is not None:
         if not layout.drop_empty:
-            raise bad_value(ragged, int(np.argmin(keep)), "null or empty text inside a list of numbers")
+            raise bad_value(ragged, int(np.argmin(keep)), "null or empty text in a list where every item has its place")
         ragged = replace(ragged, values=_without_empty(values), lengths=counts_of_kept(keep, lengths))
-    return _split_weights(ragged) if layout.weighted else ragged
+    return _split_tokens(ragged, layout)
 
 
 def _worth_keeping(values: Values, valid: Bool | None) -> Bool | None:
@@ -135,27 +157,43 @@ def _without_empty(values: Values) -> Values:
     return values[values.ends > values.starts] if isinstance(values, Strings) else values
 
 
-def _split_weights(ragged: Ragged) -> Ragged:
-    """Cut `id:weight` at its last colon; without one the weight is 1."""
+def _cut(tokens: Strings, key_end: int = 0) -> tuple[Strings, Strings, Bool]:
+    """What comes before and after the last colon, or the first `key_end`, and where there is one."""
     from tzx.runtime.features.kernels import text
 
+    search, byte = (text.find_first, key_end) if key_end else (text.find_last, COLON)
+    places = search(tokens.data, tokens.starts, tokens.ends, byte)
+    found = places < tokens.ends
+    before = Strings(tokens.data, tokens.starts, places)
+    return before, Strings(tokens.data, np.where(found, places + 1, places), tokens.ends), found
+
+
+def split_pairs(ragged: Ragged, key_end: int = 0) -> Ragged:
+    """Cut `key:value` at its last colon, or at the first byte `key_end`; without one the value is empty."""
+    keys, items, _ = _cut(to_strings(ragged.values), key_end)
+    return replace(ragged, values=keys, items=items)
+
+
+def _split_weights(ragged: Ragged) -> Ragged:
+    """Cut `id:weight` at its last colon; without one the weight is 1."""
     tokens = ragged.values
-    if not isinstance(tokens, Strings):
-        return replace(ragged, weights=np.ones(len(tokens), np.float32))
-    colons = text.find_last(tokens.data, tokens.starts, tokens.ends, COLON)
-    weighted = colons < tokens.ends
     weights = np.ones(len(tokens), np.float32)
-    written = Strings(tokens.data, colons[weighted] + 1, tokens.ends[weighted])
+    if not isinstance(tokens, Strings):
+        return replace(ragged, weights=weights)
+    ids, texts, weighted = _cut(tokens)
+    written = texts[weighted]
     try:
         lengths = counts_of_kept(weighted, ragged.lengths)
         weights[weighted] = to_float32(Ragged(written, lengths, ragged.seq_lengths))
     except BadValue as error:
         raise BadValue(ragged.column, error.row, f"weight {error.problem}") from None
-    return replace(ragged, values=Strings(tokens.data, tokens.starts, colons), weights=weights)
+    return replace(ragged, values=ids, weights=weights)
 
 
 def _read_maps(array: pa.MapArray, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
     keys, items, lengths = arrow.map_parts(array)
+    if layout.pairs:
+        return _map_pairs(keys, items, Ragged(NO_VALUES, lengths, seq_lengths, column=column))
     if layout.weighted:
         values, _ = arrow.scalars_of(keys)
         return Ragged(values, lengths, seq_lengths, weights=_map_weights(items), column=column)
@@ -163,6 +201,15 @@ def _read_maps(array: pa.MapArray, layout: Layout, column: str, seq_lengths: Int
         return Ragged(arrow.scalars_of(keys)[0], lengths, seq_lengths, column=column)
     pairs = pc.binary_join_element_wise(keys.cast(pa.string()), items.cast(pa.string()).fill_null(""), ":")
     return Ragged(arrow.strings_of(pairs), lengths, seq_lengths, column=column)
+
+
+def _map_pairs(keys: pa.Array, items: pa.Array, ragged: Ragged) -> Ragged:
+    """Entries of maps; one whose item is null is left out."""
+    values, valid = arrow.scalars_of(items)
+    words = to_strings(arrow.scalars_of(keys)[0])
+    if valid is None:
+        return replace(ragged, values=words, items=values)
+    return replace(ragged, values=words[valid], items=values, lengths=counts_of_kept(valid, ragged.lengths))
 
 
 def _map_weights(items: pa.Array) -> Float32:

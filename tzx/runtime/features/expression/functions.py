@@ -1,4 +1,4 @@
-"""The functions and operators a formula may use, all over float64 arrays that broadcast.
+"""The functions and operators a formula may use value by value, all over float64 arrays that broadcast.
 
 Truth is a number: comparisons give 1 or 0, and any number but 0 is true.
 """
@@ -10,7 +10,8 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from tzx.runtime.features.expression.vectors import Array
+
 EARTH_RADIUS_KM = 6371.0
 
 
@@ -22,11 +23,12 @@ class Function:
     least: int = 1
     most: int | None = 1
 
-    def arity(self) -> str:
-        """How many arguments it takes, in words."""
-        if self.most is None:
-            return f"{self.least} or more arguments"
-        return f"{self.least} argument" + ("" if self.least == 1 else "s")
+
+def arity(least: int, most: int | None) -> str:
+    """How many arguments a function takes, in words."""
+    if most is None:
+        return f"{least} or more arguments"
+    return f"{least or 'no'} argument" + ("" if least == 1 else "s")
 
 
 def _number(truth: npt.NDArray[np.bool_]) -> Array:

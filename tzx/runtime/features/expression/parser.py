@@ -1,130 +1,44 @@
-"""Recursive descent from the text of a formula to a tree that evaluates itself.
+"""The compiler of all formulas: recursive descent from text to a tree of known operators and functions.
 
+Nothing of the text is ever executed as code, and its size is bounded.
 Rising precedence: `?:`, `||`, `&&`, comparisons, `+ -`, `* /`, sign, `^` (which groups to the right).
 """
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-import numpy as np
-
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.features.expression.functions import BINARY, CONSTANTS, FUNCTIONS, Array
+from tzx.runtime.features.expression.functions import BINARY, CONSTANTS, FUNCTIONS, arity
+from tzx.runtime.features.expression.reductions import REDUCTIONS
+from tzx.runtime.features.expression.tree import (
+    Call,
+    Choice,
+    Expression,
+    Negative,
+    Node,
+    Number,
+    Operation,
+    Power,
+    Random,
+    Reduction,
+    Variable,
+)
 
 TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[A-Za-z_]\w*)|(?P<symbol>\|\||&&|<=|>=|==|!=|[-+*/^<>|&?:(),]))"
+    r"|(?P<name>[^\W\d]\w*)|(?P<symbol>\|\||&&|<=|>=|==|!=|[-+*/^<>|&?:(),]))"
 )
+MAX_CHARACTERS = 10_000
 MAX_TOKENS = 500
 MAX_DEPTH = 50
 END = "end of the formula"
+RANDOM = "rnd"
 
 
 class ExpressionError(ConfigError):
     """A formula that cannot be read; the message shows where."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A constant."""
-
-    value: float
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return np.float64(self.value)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A value given by name."""
-
-    name: str
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return variables[self.name]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function of FUNCTIONS."""
-
-    name: str
-    arguments: tuple["Node", ...]
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return FUNCTIONS[self.name].call(*(argument(variables) for argument in self.arguments))
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A binary operator of BINARY."""
-
-    level: int
-    symbol: str
-    left: "Node"
-    right: "Node"
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return BINARY[self.level][self.symbol](self.left(variables), self.right(variables))
-
-
-@dataclass(frozen=True)
-class Power:
-    """base ^ exponent."""
-
-    base: "Node"
-    exponent: "Node"
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return np.power(self.base(variables), self.exponent(variables))
-
-
-@dataclass(frozen=True)
-class Negative:
-    """Sign change."""
-
-    value: "Node"
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return -self.value(variables)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """condition ? yes : no."""
-
-    condition: "Node"
-    yes: "Node"
-    no: "Node"
-
-    def __call__(self, variables: Mapping[str, Array]) -> Array:
-        """Evaluate."""
-        return np.where(self.condition(variables) != 0, self.yes(variables), self.no(variables))
-
-
-Node = Number | Variable | Call | Operation | Power | Negative | Choice
-
-
-@dataclass(frozen=True)
-class Expression:
-    """A parsed formula; `variables` are those it uses."""
-
-    text: str
-    root: Node
-    variables: tuple[str, ...]
-
-    def __call__(self, values: Mapping[str, Array]) -> Array:
-        """Evaluate over float64 arrays that broadcast; a domain error is NaN or infinity, as in IEEE arithmetic."""
-        with np.errstate(all="ignore"):
-            return np.asarray(self.root(values), np.float64)
 
 
 @dataclass(frozen=True)
@@ -137,6 +51,8 @@ class Token:
 
 
 def _tokens(text: str) -> list[Token]:
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionError(f"the formula has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
     tokens = []
     at = 0
     end = len(text.rstrip())
@@ -163,6 +79,7 @@ class _Parser:
         self.tokens = _tokens(text)
         self.at = 0
         self.depth = 0
+        self.randoms = 0
         self.used: dict[str, None] = {}
 
     def error(self, token: Token, problem: str) -> ExpressionError:
@@ -249,18 +166,27 @@ class _Parser:
         raise self.error(token, f"unknown name {token.text!r}{_near(token.text, [*self.variables, *CONSTANTS])}")
 
     def call(self, token: Token) -> Node:
-        function = FUNCTIONS.get(token.text)
+        name = token.text
+        function = FUNCTIONS.get(name) or REDUCTIONS.get(name)
+        if function is None and name != RANDOM:
+            raise self.error(token, f"unknown function {name!r}{_near(name, [*FUNCTIONS, *REDUCTIONS, RANDOM])}")
+        least, most = (function.least, function.most) if function else (0, 0)
+        arguments = self.arguments()
+        if len(arguments) < least or (most is not None and len(arguments) > most):
+            raise self.error(token, f"{name} takes {arity(least, most)}, {len(arguments)} given")
         if function is None:
-            raise self.error(token, f"unknown function {token.text!r}{_near(token.text, FUNCTIONS)}")
-        arguments: list[Node] = []
+            self.randoms += 1
+            return Random(self.randoms)
+        return (Call if name in FUNCTIONS else Reduction)(name, tuple(arguments))
+
+    def arguments(self) -> list[Node]:
+        found: list[Node] = []
         if not self.take(")"):
-            arguments.append(self.choice())
+            found.append(self.choice())
             while self.take(","):
-                arguments.append(self.choice())
+                found.append(self.choice())
             self.expect(")")
-        if len(arguments) < function.least or (function.most is not None and len(arguments) > function.most):
-            raise self.error(token, f"{token.text} takes {function.arity()}, {len(arguments)} given")
-        return Call(token.text, tuple(arguments))
+        return found
 
 
 def _near(name: str, known: Collection[str]) -> str:

@@ -121,6 +121,18 @@ def find_last(data: UInt8, starts: Int64, ends: Int64, byte: int) -> Int64:
 
 
 @njit(nogil=True, cache=True)
+def find_first(data: UInt8, starts: Int64, ends: Int64, byte: int) -> Int64:
+    """Place of the first `byte` of every string, or its end."""
+    out = np.empty(len(starts), np.int64)
+    for i in range(len(starts)):
+        at = starts[i]
+        while at < ends[i] and data[at] != byte:
+            at += 1
+        out[i] = at
+    return out
+
+
+@njit(nogil=True, cache=True)
 def _is_space(byte: int) -> bool:
     return byte == 32 or (9 <= byte <= 13)
 

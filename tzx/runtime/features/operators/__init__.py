@@ -7,19 +7,28 @@ for the same slots; defaults and bucketizing come after it. REGISTRY is the whol
 from collections.abc import Callable
 
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.features.declared import Declared
+from tzx.runtime.features.declared import Declared, Input
+from tzx.runtime.features.operators import bool_mask, combine, combo, kv_dot_product, lookup, match, overlap
 from tzx.runtime.features.operators import id as id_operator
 from tzx.runtime.features.operators import raw as raw_operator
 from tzx.runtime.features.operators.base import Operator
 
-REGISTRY: dict[str, Callable[[Declared], Operator]] = {
+Inputs = tuple[Input, ...]
+REGISTRY: dict[str, Callable[[Declared, Inputs], Operator]] = {
     "id_feature": id_operator.make,
     "raw_feature": raw_operator.make,
+    "combo_feature": combo.make,
+    "lookup_feature": lookup.make,
+    "match_feature": match.make,
+    "overlap_feature": overlap.make,
+    "kv_dot_product": kv_dot_product.make,
+    "bool_mask_feature": bool_mask.make,
+    "combine_feature": combine.make,
 }
 
 
-def make_operator(declared: Declared) -> Operator:
-    """The operator of a feature.
+def make_operator(declared: Declared, inputs: Inputs) -> Operator:
+    """The operator of a feature over these inputs.
 
     Raises:
         ConfigError: this version has none for its type, or its options do not work.
@@ -30,7 +39,7 @@ def make_operator(declared: Declared) -> Operator:
             f"{declared.kind} is not generated from raw input yet ({', '.join(REGISTRY)} are); "
             "generate its column beforehand and read it with fg_mode: FG_NONE or FG_BUCKETIZE"
         )
-    return maker(declared)
+    return maker(declared, inputs)
 
 
 __all__ = ["REGISTRY", "Operator", "make_operator"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import kinds
-from tzx.runtime.features.declared import Declared
+from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.numbers import to_floats, to_ints
 from tzx.runtime.features.operators.base import layout_of
 from tzx.runtime.features.ragged import Ragged, Values, head_values
@@ -26,7 +26,7 @@ VALUE_TYPES: dict[str, Callable[[Ragged], Values]] = {
 class IdOperator:
     """Keeps `value_dim` values of every slot, 0 for all."""
 
-    layout: Layout
+    layouts: tuple[Layout, ...]
     value_dim: int
     value_type: str
 
@@ -36,14 +36,14 @@ class IdOperator:
         return replace(ragged, values=VALUE_TYPES[self.value_type](ragged))
 
 
-def make(declared: Declared) -> IdOperator:
+def make(declared: Declared, inputs: Sequence[Input]) -> IdOperator:
     """Operator of an IdFeature."""
     config = declared.config
     if config.fg_value_type not in VALUE_TYPES:
         allowed = ", ".join(filter(None, VALUE_TYPES))
         raise ConfigError(f"fg_value_type is {config.fg_value_type!r}; allowed are {allowed}")
     return IdOperator(
-        layout=layout_of(declared, drop_empty=True, weighted=config.weighted),
+        layouts=(layout_of(declared, drop_empty=True, weighted=config.weighted),),
         value_dim=kinds.value_dim(declared.kind, config, declared.is_sequence),
         value_type=config.fg_value_type,
     )

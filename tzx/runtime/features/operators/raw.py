@@ -1,14 +1,13 @@
 """RawFeature: a vector of value_dim numbers, normalized."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from tzx.runtime.features.declared import Declared
+from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
-from tzx.runtime.features.numbers import to_floats
-from tzx.runtime.features.operators.base import layout_of
+from tzx.runtime.features.operators.base import layout_of, normalized
 from tzx.runtime.features.ragged import Ragged, bad_slot, head_values
 from tzx.runtime.features.reading import Layout
 
@@ -17,7 +16,7 @@ from tzx.runtime.features.reading import Layout
 class RawOperator:
     """`width` numbers per slot (0: any number) through `normalizer`; missing slots stay missing."""
 
-    layout: Layout
+    layouts: tuple[Layout, ...]
     width: int
     normalizer: Normalizer | None
     first_only: bool
@@ -26,9 +25,7 @@ class RawOperator:
         """Numbers or their text, normalized."""
         ragged = head_values(inputs[0], 1) if self.first_only else inputs[0]
         self._check_width(ragged)
-        if self.normalizer is None:
-            return ragged
-        return replace(ragged, values=self.normalizer(to_floats(ragged)))
+        return normalized(ragged, self.normalizer)
 
     def _check_width(self, ragged: Ragged) -> None:
         wrong = (ragged.lengths != self.width) & (ragged.lengths != 0)
@@ -37,11 +34,11 @@ class RawOperator:
             raise bad_slot(ragged, slot, f"{ragged.lengths[slot]} numbers where value_dim is {self.width}")
 
 
-def make(declared: Declared) -> RawOperator:
+def make(declared: Declared, inputs: Sequence[Input]) -> RawOperator:
     """Operator of a RawFeature."""
     config = declared.config
     return RawOperator(
-        layout=layout_of(declared, drop_empty=False),
+        layouts=(layout_of(declared, drop_empty=False),),
         width=config.value_dim,
         normalizer=parse_normalizer(config.normalizer),
         first_only=declared.is_sequence and config.value_dim == 1,
