@@ -1,6 +1,6 @@
 """What rules see: the config, views of its features and groups, and a report that knows where fields stand."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,12 +9,14 @@ from google.protobuf.message import Message
 
 from tzx.runtime.config.accessors import effective_fg_mode, which_feature
 from tzx.runtime.config.checks.facts import INPUT_FIELDS, is_sparse
-from tzx.runtime.config.problems import Report
+from tzx.runtime.config.problems import Report, hint
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.config.source import Place
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.protos import data_pb2
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+
+_NAMES_COMPARED = 30_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Context:
         self.report = report
         self.damaged = damaged
         self.rule = ""
+        self._names_left = _NAMES_COMPARED
 
     def error(self, path: Path, message: str) -> None:
         """Report an error at a field, unless that very field could not be read and has been reported."""
@@ -81,6 +84,12 @@ class Context:
         """Report a warning at a field."""
         if path not in self.damaged:
             self.report.warn(self.places.value(path), message, self.rule)
+
+    def hint(self, name: str, choices: Iterable[str]) -> str:
+        """What was probably meant, while the time for such advice lasts: a slip may make thousands of names unknown."""
+        pool = list(choices)
+        self._names_left -= len(pool)
+        return hint(name, pool) if self._names_left > 0 else ""
 
     def fg_error(self, path: Path, message: str) -> None:
         """Report what matters only when features are generated: otherwise a warning."""

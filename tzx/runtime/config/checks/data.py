@@ -5,7 +5,7 @@ import re
 from tzx.runtime.config.checks.context import Context, FeatureView
 from tzx.runtime.config.checks.facts import reads_sequence
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.sourcemap import Path
 from tzx.runtime.protos import data_pb2
 
@@ -72,7 +72,7 @@ def column_not_in_input_fields(c: Context) -> None:
     for field in ("label_fields", "sample_weight_fields"):
         for index, name in enumerate(getattr(c.data, field)):
             if name not in columns:
-                message = f"{quoted(name)} is not among the input_fields{hint(name, columns)}"
+                message = f"{quoted(name)} is not among the input_fields{c.hint(name, columns)}"
                 c.error(("data_config", field, index), message)
 
 
@@ -93,14 +93,14 @@ def feature_input_not_in_input_fields(c: Context) -> None:
             if feature.name not in columns and not feature.config.stub_type:
                 path = (*feature.path, "feature_name")
                 c.error(
-                    path, f"column {quoted(feature.name)} is not among the input_fields{hint(feature.name, columns)}"
+                    path, f"column {quoted(feature.name)} is not among the input_fields{c.hint(feature.name, columns)}"
                 )
             continue
         for text, path in feature.inputs:
             side, _, name = text.partition(":")
             column = _column_of(feature, side, name)
             if side in ("user", "item", "context") and column not in columns:
-                c.error(path, f"column {quoted(column)} is not among the input_fields{hint(column, columns)}")
+                c.error(path, f"column {quoted(column)} is not among the input_fields{c.hint(column, columns)}")
 
 
 @rule("data_config")
@@ -130,7 +130,7 @@ def input_fields_str_syntax(c: Context) -> None:
             continue
         plain = re.sub(r"[<,]", "_", kind.upper().replace(" ", "")).replace(">", "").replace("BIGINT", "INT64")
         if plain not in _FIELD_TYPES and re.sub(r"INT(?![0-9])", "INT32", plain) not in _FIELD_TYPES:
-            c.warn(path, f"{quoted(kind)} of {quoted(name)} is not a known type{hint(plain, _FIELD_TYPES)}")
+            c.warn(path, f"{quoted(kind)} of {quoted(name)} is not a known type{c.hint(plain, _FIELD_TYPES)}")
 
 
 @rule()

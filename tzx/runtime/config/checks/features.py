@@ -80,11 +80,11 @@ def _side_problem(text: str, c: Context) -> str | None:
     if not colon or not name or ":" in name:
         return f"input {quoted(text)} is not written side:name, such as user:{(name or text).rpartition(':')[2]}"
     if side not in _SIDES:
-        return f"side {quoted(side)} of {quoted(text)} is not known{hint(side, _SIDES)}"
+        return f"side {quoted(side)} of {quoted(text)} is not known{c.hint(side, _SIDES)}"
     if side in ("feature", "const") and c.fg_mode == data_pb2.FG_NORMAL:
         return f"{quoted(text)} needs fg_mode FG_DAG"
     if side == "feature" and c.find_feature(name) is None:
-        return f"no feature is called {quoted(name)}{hint(name, c.by_name)}"
+        return f"no feature is called {quoted(name)}{c.hint(name, c.by_name)}"
     return None
 
 
@@ -169,7 +169,7 @@ def combiner_values(c: Context) -> None:
     for feature in c.features:
         if "combiner" in fields_of(feature.config.DESCRIPTOR) and (value := feature.config.combiner) not in _COMBINERS:
             c.fg_error(
-                (*feature.path, "combiner"), f"combiner {quoted(value)} is not known{hint(value, _COMBINERS[:-1])}"
+                (*feature.path, "combiner"), f"combiner {quoted(value)} is not known{c.hint(value, _COMBINERS[:-1])}"
             )
 
 
@@ -178,7 +178,7 @@ def overlap_method(c: Context) -> None:
     """Methods of overlap_feature."""
     for feature in c.features:
         if feature.kind == "overlap_feature" and (value := feature.config.method) not in _OVERLAPS and value:
-            c.fg_error((*feature.path, "method"), f"method {quoted(value)} is not known{hint(value, _OVERLAPS)}")
+            c.fg_error((*feature.path, "method"), f"method {quoted(value)} is not known{c.hint(value, _OVERLAPS)}")
 
 
 @rule()

@@ -3,7 +3,7 @@
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.facts import output_dim
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, quoted
+from tzx.runtime.config.problems import quoted
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.protos import model_pb2
 
@@ -39,9 +39,10 @@ def unknown_feature_in_group(c: Context) -> None:
         for node in (group, *c.sequence_groups(group)):
             for index, name in enumerate(node.message.feature_names):
                 if c.find_feature(name) is None:
-                    names = list(c.by_name)
+                    advice = c.hint(name, c.by_name)
                     c.error(
-                        (*node.path, "feature_names", index), f"no feature is called {quoted(name)}{hint(name, names)}"
+                        (*node.path, "feature_names", index),
+                        f"no feature is called {quoted(name)}{c.hint(name, names)}",
                     )
 
 
@@ -148,7 +149,7 @@ def encoder_input(c: Context) -> None:
         for encoder in encoders:
             name = encoder.message.input
             if name not in names:
-                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{hint(name, names)}")
+                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{c.hint(name, names)}")
         read = {encoder.message.input for encoder in encoders}
         for node, name in zip(c.sequence_groups(group), names, strict=True):
             if name and name not in read and encoders and read <= set(names):

@@ -5,7 +5,7 @@ from collections import Counter
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.facts import output_dim
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.protos import model_pb2
 
@@ -40,7 +40,7 @@ def group_missing(c: Context) -> None:
         if group is None:
             known = list(c.group_by_name)
             c.error(
-                c.model.path, f"{c.model_name} needs a {kind} feature group called {quoted(name)}{hint(name, known)}"
+                c.model.path, f"{c.model_name} needs a {kind} feature group called {quoted(name)}{c.hint(name, known)}"
             )
         elif (found := model_pb2.FeatureGroupType.Name(group.message.group_type)) != kind:
             c.error(
@@ -62,7 +62,7 @@ def unknown_input_group(c: Context) -> None:
         for field in _INPUT_FIELDS:
             name = getattr(node.message, field, "") if field in fields_of(node.message.DESCRIPTOR) else ""
             if name and name not in c.group_by_name:
-                c.error((*node.path, field), f"no feature group is called {quoted(name)}{hint(name, names)}")
+                c.error((*node.path, field), f"no feature group is called {quoted(name)}{c.hint(name, names)}")
     for tower in c.of_type("DINTower"):
         group = c.group_by_name.get(tower.message.input)
         if group is not None and group.message.group_type != model_pb2.SEQUENCE:

@@ -2,7 +2,7 @@
 
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import listing, quoted
 
 _PROBABILITIES = ("UNIFORM", "ARITHMETIC", "RECIPROCAL")
 
@@ -33,11 +33,11 @@ def sampler_columns(c: Context) -> None:
     for index, name in enumerate(sampler.message.attr_fields):
         if name not in columns:
             path = (*sampler.path, "attr_fields", index)
-            c.warn(path, f"no feature reads {quoted(name)}, which the sampler fills{hint(name, columns)}")
+            c.warn(path, f"no feature reads {quoted(name)}, which the sampler fills{c.hint(name, columns)}")
     for field in ("item_id_field", "user_id_field"):
         name = getattr(sampler.message, field, "")
         if name and name not in columns:
-            c.warn((*sampler.path, field), f"no feature reads a column {quoted(name)}{hint(name, columns)}")
+            c.warn((*sampler.path, field), f"no feature reads a column {quoted(name)}{c.hint(name, columns)}")
 
 
 @rule()

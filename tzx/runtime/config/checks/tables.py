@@ -216,7 +216,7 @@ def sharding_constraints(c: Context) -> None:
         for field, known in (("sharding_types", _SHARDINGS), ("compute_kernels", _KERNELS)):
             for index, value in enumerate(getattr(node.message, field)):
                 if value not in known:
-                    c.error((*node.path, field, index), f"{field}: {quoted(value)} is not known{hint(value, known)}")
+                    c.error((*node.path, field, index), f"{field}: {quoted(value)} is not known{c.hint(value, known)}")
 
 
 @rule()

@@ -2,7 +2,7 @@
 
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
 
 _MATCH = {"DSSM", "DSSMV2", "DAT", "HSTUMatch", "MIND"}
@@ -118,7 +118,7 @@ def task_label_unknown(c: Context) -> None:
         for field in ("label_name", "task_space_indicator_label"):
             name = getattr(tower.message, field, "")
             if name and name not in labels:
-                c.error((*tower.path, field), f"{quoted(name)} is not among the label_fields{hint(name, labels)}")
+                c.error((*tower.path, field), f"{quoted(name)} is not among the label_fields{c.hint(name, labels)}")
     unnamed = [tower for tower in c.towers if not tower.message.label_name]
     if unnamed and c.model_name in ("DBMTL", "DC2VR") and len(c.towers) > len(labels):
         c.error(
@@ -128,7 +128,7 @@ def task_label_unknown(c: Context) -> None:
     domain = getattr(c.model.message, "domain_input_name", "") if c.model else ""
     if domain and domain not in labels and c.find_feature(domain) is None and c.model:
         path = (*c.model.path, "domain_input_name")
-        c.error(path, f"{quoted(domain)} is neither a label nor a feature{hint(domain, [*labels, *c.by_name])}")
+        c.error(path, f"{quoted(domain)} is neither a label nor a feature{c.hint(domain, [*labels, *c.by_name])}")
 
 
 @rule("data_config")
@@ -139,7 +139,7 @@ def sample_weight_unknown(c: Context) -> None:
         name = getattr(tower.message, "sample_weight_name", "")
         if name and name not in weights:
             path = (*tower.path, "sample_weight_name")
-            c.error(path, f"{quoted(name)} is not among the sample_weight_fields{hint(name, weights)}")
+            c.error(path, f"{quoted(name)} is not among the sample_weight_fields{c.hint(name, weights)}")
 
 
 @rule("model_config")
@@ -163,7 +163,7 @@ def relation_order(c: Context) -> None:
             for index, name in enumerate(getattr(tower.message, field, ())):
                 path = (*tower.path, field, index)
                 if name not in names:
-                    c.error(path, f"no task tower is called {quoted(name)}{hint(name, names)}")
+                    c.error(path, f"no task tower is called {quoted(name)}{c.hint(name, names)}")
                 elif name not in names[:number]:
                     c.error(path, f"{quoted(name)} must be declared before the tower that builds on it")
 
@@ -177,7 +177,7 @@ def grouping_key_unknown(c: Context) -> None:
             feature = c.find_feature(name)
             path = (*node.path, field)
             if feature is None and name:
-                c.error(path, f"no feature is called {quoted(name)}{hint(name, c.by_name)}")
+                c.error(path, f"no feature is called {quoted(name)}{c.hint(name, c.by_name)}")
             elif feature is not None and not feature.is_sparse:
                 c.error(path, f"{field} must be a feature of ids, but {name} is a number")
 

@@ -4,7 +4,7 @@ import re
 
 from tzx.runtime.config.checks.context import Context
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.protos import data_pb2
 
@@ -115,7 +115,7 @@ def summary_names(c: Context) -> None:
     for index, name in enumerate(c.train.tensorboard_summaries):
         if name not in _SUMMARIES:
             path = ("train_config", "tensorboard_summaries", index)
-            c.error(path, f"summary {quoted(name)} is not known{hint(name, _SUMMARIES)}")
+            c.error(path, f"summary {quoted(name)} is not known{c.hint(name, _SUMMARIES)}")
 
 
 @rule()
@@ -147,7 +147,7 @@ def exporter(c: Context) -> None:
     known = _result_names(c)
     if known and not any(export.best_exporter_metric.startswith(name) for name in known):
         path = ("export_config", "best_exporter_metric")
-        advice = hint(export.best_exporter_metric, known)
+        advice = c.hint(export.best_exporter_metric, known)
         c.warn(path, f"evaluation does not compute {quoted(export.best_exporter_metric)}{advice}")
 
 
