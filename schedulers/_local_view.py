@@ -50,9 +50,10 @@ def _role_status(role: dict[str, Any], state: dict[str, Any], job: Path, hostnam
     replicas = []
     for index, replica in enumerate(state.get("replicas", {}).get(role["name"], ())):
         known = replica["state"]
-        if known == "RUNNING" and state["state"] in jobs.FINISHED:
+        if known != "SUCCEEDED" and state["state"] in jobs.FINISHED:
             known = "CANCELLED" if state["state"] == "CANCELLED" else "FAILED"
-        error = _error_json(replica, job / role["folder"] / str(index), state) if known == "FAILED" else NONE
+        told = known == "FAILED" or (known == "CANCELLED" and replica["exit_code"] is not None)
+        error = _error_json(replica, job / role["folder"] / str(index), state) if told else NONE
         replicas.append(ReplicaStatus(index, ReplicaState[known], role["name"], hostname, error))
     return RoleStatus(role["name"], replicas)
 

@@ -128,6 +128,9 @@ def test_cancel_lets_the_job_save_and_is_final(local: Any, until: Callable[..., 
     local.scheduler.cancel(app_id)
     assert local.wait(app_id) == "CANCELLED"
     assert local.message(app_id) == "cancelled"
+    replicas = local.scheduler.describe(app_id).roles_statuses[0].replicas
+    assert [str(replica.state) for replica in replicas] == ["CANCELLED", "CANCELLED"]
+    assert json.loads(replicas[0].structured_error_msg)["message"]["errorCode"] == 143
     assert local.log(app_id, 0)[-1] == local.log(app_id, 1)[-1] == "saved\n"
     assert local.written(app_id)["restarts"] == 0
     local.scheduler.cancel(app_id)  # once more does no harm
