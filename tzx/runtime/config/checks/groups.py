@@ -42,7 +42,7 @@ def unknown_feature_in_group(c: Context) -> None:
                     advice = c.hint(name, c.by_name)
                     c.error(
                         (*node.path, "feature_names", index),
-                        f"no feature is called {quoted(name)}{c.hint(name, names)}",
+                        f"no feature is called {quoted(name)}{advice}",
                     )
 
 
@@ -149,7 +149,7 @@ def encoder_input(c: Context) -> None:
         for encoder in encoders:
             name = encoder.message.input
             if name not in names:
-                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{c.hint(name, names)}")
+                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{advice}")
         read = {encoder.message.input for encoder in encoders}
         for node, name in zip(c.sequence_groups(group), names, strict=True):
             if name and name not in read and encoders and read <= set(names):
