@@ -149,7 +149,7 @@ def encoder_input(c: Context) -> None:
         for encoder in encoders:
             name = encoder.message.input
             if name not in names:
-                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{advice}")
+                c.error((*encoder.path, "input"), f"no sequence group is called {quoted(name)}{c.hint(name, names)}")
         read = {encoder.message.input for encoder in encoders}
         for node, name in zip(c.sequence_groups(group), names, strict=True):
             if name and name not in read and encoders and read <= set(names):
