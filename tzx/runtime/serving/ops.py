@@ -43,7 +43,7 @@ _REDUCE = """
     linalg_vector_norm logcumsumexp logsumexp max mean median min norm nonzero prod searchsorted sort std sum
     topk unique_consecutive var var_mean
 """
-_MATRIX = "addbmm addmm addmv baddbmm bmm dot einsum matmul mm mv outer tensordot inner kron"
+_MATRIX = "addbmm addmm addmv baddbmm bmm dot einsum matmul mm mv outer tensordot inner kron linalg_qr"
 _SIZES = "sym_numel sym_size sym_storage_offset sym_stride"
 
 TENSOR_OPS = frozenset(" ".join((_SHAPE, _CREATE, _ELEMENTWISE, _NEURAL, _REDUCE, _MATRIX, _SIZES)).split())
