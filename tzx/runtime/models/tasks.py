@@ -100,7 +100,17 @@ def tower_tasks(
         problems.add(f"{where} is empty; a multi-task model needs at least one tower")
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         problems.add(f"{where}: tower_name {name!r} is used {names.count(name)} times; give every tower its own")
-    return tuple(_tower_task(tower, f"{where}[{i}] ({tower.tower_name})", context) for i, tower in enumerate(towers))
+    return tuple(
+        _tower_task(tower, _label_of(tower, i, context.data), f"{where}[{i}] ({tower.tower_name})", context)
+        for i, tower in enumerate(towers)
+    )
+
+
+def _label_of(tower: Message, number: int, data: DataConfig) -> str:
+    """A tower that names no label takes the one at its own place in label_fields, "" when there is none."""
+    if tower.HasField("label_name") or number >= len(data.label_fields):
+        return tower.label_name
+    return data.label_fields[number]
 
 
 @dataclass(frozen=True)
@@ -117,16 +127,16 @@ class TaskContext:
             self.problems.add(f"{where}: {name!r} is not in data_config.{what}{hint(name, allowed)}")
 
 
-def _tower_task(tower: Message, where: str, context: TaskContext) -> Task:
+def _tower_task(tower: Message, label: str, where: str, context: TaskContext) -> Task:
     data, weights = context.data, _tower_weights(tower)
-    context.check_column(tower.label_name, data.label_fields, "label_fields", f"{where}.label_name")
+    context.check_column(label, data.label_fields, "label_fields", f"{where}.label_name")
     if weights.column is not None:
         allowed = data.sample_weight_fields
         context.check_column(weights.column, allowed, "sample_weight_fields", f"{where}.sample_weight_name")
     if weights.indicator is not None:
         place = f"{where}.task_space_indicator_label"
         context.check_column(weights.indicator, data.label_fields, "label_fields", place)
-    task = Task(tower.label_name, f"_{tower.tower_name}", tower.num_class, weights=weights)
+    task = Task(label, f"_{tower.tower_name}", tower.num_class, weights=weights)
     return _with_losses(task, tower, where, context)
 
 

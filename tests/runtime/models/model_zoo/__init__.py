@@ -6,7 +6,10 @@ another; FORMULAS the functions of the same names; BAD a model_config and a part
 
 import importlib
 
-MODULES = ("basics", "dcn_v1", "dcn_v2", "xdeepfm", "mask_net", "wukong", "rocket_launching")
+MODULES = (
+    "basics", "dcn_v1", "dcn_v2", "xdeepfm", "mask_net", "wukong", "rocket_launching",
+    "simple_multi_task", "ple", "dbmtl", "dc2vr",
+)  # fmt: skip
 
 TEXTS, FORMULAS, BAD = {}, {}, {}
 for _name in MODULES:
