@@ -1,5 +1,6 @@
 """Formulas: values against Python's math, grouping, and the errors a user sees."""
 
+import itertools
 import math
 
 import numpy as np
@@ -159,3 +160,16 @@ def test_every_function_takes_arrays():
     for name, function in FUNCTIONS.items():
         arguments = ", ".join(["x"] * function.least)
         assert parse_expression(f"{name}({arguments})", ("x",))({"x": np.array([0.5, 0.25])}).shape == (2,)
+
+
+def test_every_precedence_level_binds_as_documented():
+    """The levels of the compatible system: each operator of a level before those of all lower levels."""
+    levels = [("||", "|"), ("&&", "&"), ("<=", ">=", "!=", "==", "<", ">"), ("+", "-"), ("*", "/"), ("^",)]
+    python = {"||": "or", "|": "or", "&&": "and", "&": "and", "^": "**"}
+    variables = {"a": 3.0, "b": 0.5, "c": 2.0}
+    for low, high in itertools.combinations(range(len(levels)), 2):
+        for weak, strong in itertools.product(levels[low], levels[high]):
+            for text in (f"a {weak} b {strong} c", f"a {strong} b {weak} c"):
+                expected = eval(" ".join(python.get(word, word) for word in text.split()), {}, variables)
+                truth = weak in ("||", "|", "&&", "&")
+                assert value(text, **variables) == pytest.approx(float(bool(expected) if truth else expected)), text

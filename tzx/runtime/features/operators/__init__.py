@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features.declared import Declared, Input
-from tzx.runtime.features.operators import bool_mask, combine, combo, kv_dot_product, lookup, match, overlap
+from tzx.runtime.features.operators import bool_mask, combine, combo, expr, kv_dot_product, lookup, match, overlap
 from tzx.runtime.features.operators import id as id_operator
 from tzx.runtime.features.operators import raw as raw_operator
 from tzx.runtime.features.operators.base import Operator
@@ -21,6 +21,7 @@ REGISTRY: dict[str, Callable[[Declared, Inputs], Operator]] = {
     "lookup_feature": lookup.make,
     "match_feature": match.make,
     "overlap_feature": overlap.make,
+    "expr_feature": expr.make,
     "kv_dot_product": kv_dot_product.make,
     "bool_mask_feature": bool_mask.make,
     "combine_feature": combine.make,
