@@ -1,0 +1,61 @@
+"""OverlapFeature against Python sets and list searches."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tzx.runtime.errors import ConfigError
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=7)
+
+
+def config(method: str, rest: str = "") -> str:
+    return f'overlap_feature {{ feature_name: "f" query: "user:q" title: "item:t" method: "{method}" {rest} }}'
+
+
+def place(query: list[str], title: list[str]) -> int:
+    starts = range(len(title) - len(query) + 1)
+    return next((at for at in starts if title[at : at + len(query)] == query), -1)
+
+
+ORACLE = {
+    "query_common_ratio": lambda q, t: len(set(q) & set(t)) / len(set(q)),
+    "title_common_ratio": lambda q, t: len(set(q) & set(t)) / len(set(t)),
+    "is_contain": lambda q, t: float(place(q, t) >= 0),
+    "is_equal": lambda q, t: float(q == t),
+    "index_of": place,
+}
+
+
+@given(
+    st.lists(st.tuples(st.none() | WORDS, st.none() | WORDS), min_size=1, max_size=6), st.sampled_from(sorted(ORACLE))
+)
+@settings(max_examples=150, deadline=None)
+def test_equals_sets_and_searches(run, rows, method):
+    kind = pa.list_(pa.string())
+    made = run(config(method), q=pa.array([row[0] for row in rows], kind), t=pa.array([row[1] for row in rows], kind))
+    wanted = [ORACLE[method](q, t) if q and t else 0 for q, t in rows]
+    np.testing.assert_allclose(made.values.ravel(), wanted, rtol=1e-6)
+
+
+def test_long_repetitive_titles_take_linear_time(run):
+    title, query = ["a"] * 200_000, ["a"] * 50_000 + ["b"]
+    made = run(config("index_of"), q=pa.array([query]), t=pa.array([title + query]))
+    assert made.values.tolist() == [[150_000 + 50_000]]
+
+
+def test_sequence_of_titles(run):
+    made = run(
+        f'sequence_feature {{ sequence_name: "s" sequence_length: 9 features {{ {config("query_common_ratio")} }} }}',
+        q=["a\x1db", None],
+        s__t=["a;b\x1da;c", "a"],
+    )
+    assert made.values.ravel().tolist() == [0.5, 1, 0, 0]
+    assert made.seq_lengths.tolist() == [3, 1]
+
+
+def test_unknown_method(run):
+    with pytest.raises(ConfigError, match="method is 'is_contains'; available are .*did you mean 'is_contain'"):
+        run(config("is_contains"), q=["a"], t=["a"])
