@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import messages
 
-from tzx.runtime.config import load_config, parse_text
+from tzx.runtime.config import dump_config, load_config, parse_text
 from tzx.runtime.config.loading import draft_config
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
@@ -121,6 +121,14 @@ def test_conventions_of_protobuf_json():
     expected = json_format.Parse(text, EasyRecConfig())
     assert text_format.MessageToString(found) == text_format.MessageToString(expected)
     assert not found.HasField("model_dir")
+
+
+@pytest.mark.parametrize("depth", [5, 20, 30, 200])
+def test_depth_that_is_read_can_be_written(depth: int):
+    params = '{"a": ' * depth + "1" + "}" * depth
+    config, errors = read(f'{{"feature_configs": [{{"custom_feature": {{"operator_params": {params}}}}}]}}')
+    assert bool(errors) == (depth > 20)
+    assert isinstance(dump_config(config), str)
 
 
 def test_load_reports_a_json_config_with_places(tmp_path: Path):

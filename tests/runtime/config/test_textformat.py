@@ -129,6 +129,14 @@ def test_depth_limit_names_itself():
         parse_text(head + struct + "} " * 94, "x.config")
 
 
+def test_depth_that_is_read_can_be_written():
+    levels = (MAX_DEPTH - 3) // 3
+    inner = "fields { key: 'a' value { struct_value { " * levels + "}}}" * levels
+    found, errors = read("feature_configs { custom_feature { operator_params { " + inner + "}}}")
+    assert errors == []
+    assert dump_config(found)
+
+
 MESSAGES = {
     'train_input_path: "a': '1:19: string without a closing "',
     "train_input_path: a": '1:19: train_input_path takes a string; write "a"',

@@ -16,7 +16,8 @@ from tzx.runtime.config.schema import FieldSpec, fields_of
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.syntax import Block, Entry, Items, Node, Scalar
 
-_MAX_DEPTH = 64
+# An object in a google.protobuf.Struct is three messages deep, and protobuf stops at a hundred.
+_MAX_DEPTH = 24
 _TOKEN = re.compile(
     r"""
       (?P<space>\s+)
