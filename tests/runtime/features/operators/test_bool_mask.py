@@ -27,9 +27,8 @@ def test_equals_zip(run, slots, rows, form, width):
     value_type, flag_type = types.get(form, (pa.list_(pa.int64()), pa.string()))
     values = [None if row == [] and form == "text" else row for row in values]
     flags = [None if row == [] and form != "lists" else row for row in flags]
-    made = run(
-        config(f"num_buckets: 10 value_dim: {width}"), v=pa.array(values, value_type), b=pa.array(flags, flag_type)
-    )
+    columns = {"v": pa.array(values, value_type), "b": pa.array(flags, flag_type)}
+    made = run(config(f"num_buckets: 10 value_dim: {width}"), **columns)
     assert slots(made) == [[value for value, flag in row or [] if flag][: width or None] for row in rows]
 
 

@@ -58,6 +58,6 @@ def test_sequence_with_a_row_value_repeated(run, slots, rows):
 
 
 def test_numbers_are_joined_as_text(run):
-    first = run(config(2).replace("vocab_list", "vocab_list"), c0=[1, 1], c1=["a", "bb"])
+    first = run(config(2), c0=[1, 1], c1=["a", "bb"])
     assert first.values.tolist() == bucket(["1_a", "1_bb"])
     assert run(config(2), c0=[[1, 1]], c1=[1.0]).values.tolist() == bucket(["1_1", "1_1"])

@@ -24,9 +24,8 @@ def text(pairs: dict[str, float | None]) -> str:
 def test_equals_dicts(run, rows, as_lists):
     columns = [[text(row[side]) for row in rows] for side in (0, 1)]
     if as_lists:
-        columns = [
-            pa.array([cell.split("|") if cell else [] for cell in side], pa.list_(pa.string())) for side in columns
-        ]
+        split = [[cell.split("|") if cell else [] for cell in side] for side in columns]
+        columns = [pa.array(side, pa.list_(pa.string())) for side in split]
     made = run(config('default_value: "0.25"'), q=columns[0], d=columns[1])
     wanted = []
     for query, document in rows:

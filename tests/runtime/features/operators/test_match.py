@@ -54,9 +54,9 @@ def test_ids_equal_nested_dicts(run, slots, rows, as_map, all_outer, all_inner):
     assert slots(made) == wanted
 
 
-def test_keys_are_shown_before_a_hashed_value(run, make_features):
+def test_keys_are_shown_before_a_hashed_value(run):
     rows = {"m": ["ca^ba:1"], "p": ["ca"], "s": ["ba"]}
-    id_of = 'id_feature {{ feature_name: "i" expression: "user:c" embedding_dim: 4 hash_bucket_size: 1000 }}'.format()
+    id_of = 'id_feature { feature_name: "i" expression: "user:c" embedding_dim: 4 hash_bucket_size: 1000 }'
     for options, text in (
         ("", "f_1"),
         ("show_pkey: true", "f_ca_1"),

@@ -29,10 +29,11 @@ ORACLE = {
 }
 
 
-@given(
-    st.lists(st.tuples(st.none() | WORDS, st.none() | WORDS), min_size=1, max_size=6), st.sampled_from(sorted(ORACLE))
-)
-@settings(max_examples=150, deadline=None)
+ROWS = st.lists(st.tuples(st.none() | WORDS, st.none() | WORDS), min_size=1, max_size=6)
+
+
+@given(ROWS, st.sampled_from(sorted(ORACLE)))
+@settings(max_examples=100, deadline=None)
 def test_equals_sets_and_searches(run, rows, method):
     kind = pa.list_(pa.string())
     made = run(config(method), q=pa.array([row[0] for row in rows], kind), t=pa.array([row[1] for row in rows], kind))
@@ -57,5 +58,5 @@ def test_sequence_of_titles(run):
 
 
 def test_unknown_method(run):
-    with pytest.raises(ConfigError, match="method is 'is_contains'; available are .*did you mean 'is_contain'"):
+    with pytest.raises(ConfigError, match=r"method is 'is_contains'; available are .*did you mean 'is_contain'"):
         run(config("is_contains"), q=["a"], t=["a"])
