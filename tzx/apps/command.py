@@ -175,8 +175,9 @@ def _log_to_stderr(debug: bool) -> None:
     usual = logging.INFO if _is_chief() else logging.WARNING
     logging.getLogger("tzx").setLevel(logging.DEBUG if debug else usual)
     if not debug:
-        for kind in (FutureWarning, DeprecationWarning, UserWarning):
-            warnings.filterwarnings("ignore", category=kind, module=r"(torch|torchrec|fbgemm_gpu|torchmetrics)\b.*")
+        for kind in (FutureWarning, DeprecationWarning):  # what a library announces to whoever calls it
+            warnings.filterwarnings("ignore", category=kind)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|torchrec|fbgemm_gpu|torchmetrics)\b.*")
 
 
 def _is_chief() -> bool:

@@ -16,7 +16,8 @@ def build(text: str, **parameters: nn.Parameter):
 @pytest.mark.parametrize(
     ("text", "cls", "values"),
     [
-        ("sgd_optimizer { lr: 0.5 nesterov: true }", torch.optim.SGD, {"momentum": pytest.approx(0.9), "nesterov": True}),
+        ("sgd_optimizer { lr: 0.5 nesterov: true }", torch.optim.SGD,
+         {"momentum": pytest.approx(0.9), "nesterov": True}),
         ("adagrad_optimizer { lr: 0.5 initial_accumulator_value: 0.5 }", torch.optim.Adagrad,
          {"initial_accumulator_value": 0.5}),
         ("adam_optimizer { lr: 0.5 beta1: 0.5 amsgrad: true }", torch.optim.Adam,

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
 from tzx.runtime.errors import StorageError, UserError
+from tzx.runtime.training.tensor_reader import TensorReader
 
 logger = logging.getLogger("tzx")
 
@@ -105,17 +106,14 @@ def load_tensors(folder: Path, tensors: TensorMap, names: Mapping[str, str] | No
 
 def _load(folder: Path, wanted: TensorMap) -> None:
     try:
-        dcp.load(wanted, storage_reader=dcp.FileSystemReader(folder), no_dist=not _is_distributed())
+        dcp.load(wanted, storage_reader=TensorReader(folder), no_dist=not _is_distributed())
     except (OSError, dcp.api.CheckpointException) as error:
         raise StorageError(f"cannot read checkpoint {folder}: {_reason(error)}") from error
 
 
 def read_metadata(folder: Path) -> Metadata:
     """Names, shapes and types of the tensors in a directory written by `save_tensors`."""
-    try:
-        return dcp.FileSystemReader(folder).read_metadata()
-    except OSError as error:
-        raise StorageError(f"cannot read checkpoint {folder}: {_reason(error)}") from error
+    return TensorReader(folder).read_metadata()
 
 
 def load_unsharded(checkpoint: Path, model: nn.Module) -> None:
