@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import errno
+import gc
 import json
 import logging
 import os
@@ -106,6 +107,7 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
         raise
     except BaseException as error:
         code = _report(error, debug)
+    gc.freeze()  # the interpreter's last collection walks all of torch, which takes most of a second for nothing
     sys.exit(code)
 
 
