@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from tzx.runtime.metrics.grouped_auc import GroupedAUC, first_ids, group_aucs
+from tzx.runtime.metrics.grouped_auc import GroupedAUC, group_aucs
 
 
 def expected_aucs(keys, scores, labels):
@@ -37,12 +37,6 @@ def test_any_small_set_of_rows(rows):
     )
     expected = expected_aucs(keys, scores, labels) if rows else []
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
-
-
-def test_first_id_of_each_row():
-    values, lengths = torch.tensor([7, 8, 9]), torch.tensor([2, 0, 1, 0], dtype=torch.int32)
-    assert first_ids(values, lengths).tolist() == [7, -1, 9, -1]
-    assert first_ids(values[:0], torch.tensor([0, 0], dtype=torch.int32)).tolist() == [-1, -1]
 
 
 def test_mean_over_batches_keyed_by_a_feature(batch_with):

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.keys import row_keys
 from tzx.runtime.metrics.base import Metric
 from tzx.runtime.metrics.sync import all_sum, route, world_size
-
-NO_KEY = -1
 
 
 def group_aucs(key_N: Tensor, score_N: Tensor, positive_N: Tensor) -> Tensor:
@@ -43,14 +42,6 @@ def group_aucs(key_N: Tensor, score_N: Tensor, positive_N: Tensor) -> Tensor:
     return aucs_G[pairs_G > 0]
 
 
-def first_ids(values_N: Tensor, lengths_B: Tensor) -> Tensor:
-    """First id of each row, NO_KEY for a row without ids; int64 [B]."""
-    lengths_B = lengths_B.long()
-    start_B = lengths_B.cumsum(0) - lengths_B
-    padded = torch.cat([values_N, values_N.new_full((1,), NO_KEY)])
-    return torch.where(lengths_B > 0, padded[start_B], NO_KEY)
-
-
 class GroupedAUC(Metric):
     """Mean AUC over the groups that have both classes; NaN when there is none.
 
@@ -74,12 +65,7 @@ class GroupedAUC(Metric):
 
     def update(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch) -> None:
         """Remember key, score and class of each row."""
-        name = self.grouping_key
-        if name in batch.layout.ids or name in batch.layout.weighted_ids:
-            key_B = first_ids(*batch.ids_of(name))
-        else:
-            key_B = batch.labels[name].long()
-        self._keys.append(key_B.cpu())
+        self._keys.append(row_keys(batch, self.grouping_key).cpu())
         self._scores.append(predictions[self.output].float().cpu())
         self._positives.append((label_B > 0.5).cpu())
 

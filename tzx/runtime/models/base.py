@@ -111,7 +111,7 @@ class Model(nn.Module):
     @property
     def output_names(self) -> list[str]:
         """Names of the predictions outside training."""
-        return [name + task.suffix for task in self.eval_tasks for name in task.outputs]
+        return [name for task in self.eval_tasks for name in task.output_names]
 
     @property
     def loss_names(self) -> list[str]:
@@ -277,5 +277,5 @@ def _by_task(made: Iterable[tuple[Task, str, Metric]]) -> dict[str, tuple[Task, 
 
 def _update(metrics: Mapping[str, tuple[Task, Metric]], predictions: Mapping[str, Tensor], batch: Batch) -> None:
     for task, metric in metrics.values():
-        own = {name: p.detach() for name, p in task.own(predictions).items()}
+        own = {name: p.detach() for name, p in task.own(predictions, batch).items()}
         metric.update(own, batch.labels[task.label], batch)

@@ -20,6 +20,7 @@ _CLASSES: dict[str, str | type[Model]] = {
     "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",
     "MultiTower": "tzx.runtime.models.rank.multi_tower:MultiTower",
     "MultiTowerDIN": "tzx.runtime.models.rank.multi_tower_din:MultiTowerDIN",
+    "PEPNet": "tzx.runtime.models.multitask.pepnet:PEPNet",
     "PLE": "tzx.runtime.models.multitask.ple:PLE",
     "RocketLaunching": "tzx.runtime.models.rank.rocket_launching:RocketLaunching",
     "SimpleMultiTask": "tzx.runtime.models.multitask.simple_multi_task:SimpleMultiTask",

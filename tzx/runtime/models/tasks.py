@@ -48,13 +48,18 @@ class Task:
             logits_BC = logits_BC.float()
         return {name + self.suffix: p for loss in self.losses for name, p in loss.predictions(logits_BC).items()}
 
-    def own(self, predictions: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """This task's part of a model's predictions, keys without suffix."""
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the predictions, with suffix."""
+        return [name + self.suffix for name in self.outputs]
+
+    def own(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """This task's part of a model's predictions for a batch, keys without suffix."""
         return {name: predictions[name + self.suffix] for name in self.outputs}
 
     def loss(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Mean of each loss over the batch, keys `<loss><suffix>`."""
-        own, label_B = self.own(predictions), batch.labels[self.label]
+        own, label_B = self.own(predictions, batch), batch.labels[self.label]
         found = {}
         for loss in self.losses:
             if label_B.device.type == "cpu":
