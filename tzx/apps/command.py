@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tzx.runtime.errors import TzxError
+from tzx.runtime.errors import ConfigError, TzxError
 
 INTERRUPTED = 130
 # What a user mistyped shows up as these; every other OSError is the machine's fault and worth a retry.
@@ -118,7 +118,9 @@ def _report(error: BaseException, debug: bool) -> int:
     if debug or not expected:
         traceback.print_exception(error, file=sys.stderr)
     rank = f"[rank {os.environ.get('RANK')}] " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
-    print(f"{rank}error: {message}", file=sys.stderr, flush=True)
+    # A screen of config problems starts with file:line:col, which terminals and editors make clickable.
+    prefix = "" if isinstance(error, ConfigError) and "\n" in message else f"{rank}error: "
+    print(f"{prefix}{message}", file=sys.stderr, flush=True)
     _write_error_file(error, message, code)
     return code
 
