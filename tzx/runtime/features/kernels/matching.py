@@ -33,22 +33,27 @@ def _table_size(words: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _fill_table(
-    table: Int64, size: int, hashes: Int64, data: UInt8, starts: Int64, ends: Int64, first: int, last: int
-) -> None:
-    """Open-addressing table of words first..last-1; of equal words the last one stays."""
+def _place(table: Int64, size: int, words: tuple[UInt8, Int64, Int64, Int64], word: int) -> int:
+    """Where an equal word stands in an open-addressing table, or the free place where it would go."""
+    data, starts, ends, hashes = words
+    at = hashes[word] & (size - 1)
+    while table[at] >= 0:
+        other = table[at]
+        if hashes[other] == hashes[word] and _same(data, starts[other], ends[other], data, starts[word], ends[word]):
+            break
+        at = (at + 1) & (size - 1)
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _fill_table(table: Int64, words: tuple[UInt8, Int64, Int64, Int64], first: int, last: int) -> int:
+    """Table of words first..last-1, of equal ones the last; returns how much of `table` it takes."""
+    size = _table_size(last - first)
     for at in range(size):
         table[at] = -1
     for word in range(first, last):
-        at = hashes[word] & (size - 1)
-        while table[at] >= 0:
-            other = table[at]
-            if hashes[other] == hashes[word] and _same(
-                data, starts[other], ends[other], data, starts[word], ends[word]
-            ):
-                break
-            at = (at + 1) & (size - 1)
-        table[at] = word
+        table[_place(table, size, words, word)] = word
+    return size
 
 
 @njit(nogil=True, cache=True)
@@ -90,9 +95,7 @@ def find_in_slots(
         count = word_lengths[word_slot]
         word_last = word_first + count
         tabled = count > SCAN_AT_MOST and key_last - key > FEW_KEYS
-        size = _table_size(count)
-        if tabled:
-            _fill_table(table, size, hashes, data, starts, ends, word_first, word_last)
+        size = _fill_table(table, words, word_first, word_last) if tabled else 0
         while key < key_last:
             h, start, end = key_hashes[key], key_starts[key], key_ends[key]
             if tabled:
@@ -115,8 +118,7 @@ def find_in_slots(
 @njit(nogil=True, cache=True)
 def number_words(words: tuple[UInt8, Int64, Int64, Int64], lengths: Int32) -> Int64:
     """Number of the first equal word of the same slot, for every word: equal numbers are equal words."""
-    data, starts, ends, hashes = words
-    out = np.empty(len(starts), np.int64)
+    out = np.empty(len(words[1]), np.int64)
     most = 0
     for i in range(len(lengths)):
         most = max(most, lengths[i])
@@ -127,14 +129,7 @@ def number_words(words: tuple[UInt8, Int64, Int64, Int64], lengths: Int32) -> In
         for at in range(size):
             table[at] = -1
         for word in range(first, first + lengths[i]):
-            at = hashes[word] & (size - 1)
-            while table[at] >= 0:
-                other = table[at]
-                if hashes[other] == hashes[word] and _same(
-                    data, starts[other], ends[other], data, starts[word], ends[word]
-                ):
-                    break
-                at = (at + 1) & (size - 1)
+            at = _place(table, size, words, word)
             if table[at] < 0:
                 table[at] = word
             out[word] = table[at]
