@@ -11,8 +11,9 @@ from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.protos import data_pb2
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
-# Other checks know more about these: a path may come from a flag, a width is needed only where a table is.
-_ELSEWHERE = {"train_input_path", "eval_input_path", "model_dir", "embedding_dim"}
+# Other checks know more about these: a path may come from a flag, a width is needed only where a table is,
+# a rank only where a tower builds on others.
+_ELSEWHERE = {"train_input_path", "eval_input_path", "model_dir", "embedding_dim", "low_rank_dim"}
 _FEATURE_NAMES = {"feature_name", "sequence_name"}
 # Numbers for which the zero that an unset field reads as makes sense; configs of the compatible system leave them out.
 _MAY_BE_ZERO = {"output_dim", "num_hard_sample"}

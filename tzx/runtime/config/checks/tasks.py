@@ -168,16 +168,25 @@ def relation_order(c: Context) -> None:
                     c.error(path, f"{quoted(name)} must be declared before the tower that builds on it")
 
 
+@rule()
+def intervention_rank(c: Context) -> None:
+    """A tower that others intervene in says by how many dimensions."""
+    for node in c.of_type("InterventionTaskTower"):
+        if node.message.intervention_tower_names and not node.message.low_rank_dim:
+            c.error((*node.path, "low_rank_dim"), "intervention_tower_names need a low_rank_dim of at least 1")
+
+
 @rule("feature_configs")
 def grouping_key_unknown(c: Context) -> None:
-    """Grouped metrics and the session of jrc_loss read a feature of ids."""
+    """Grouped metrics and the session of jrc_loss read a feature of ids, or a label."""
+    labels = list(c.data.label_fields)
     for kind, field in (("GroupedAUC", "grouping_key"), ("GroupedXAUC", "grouping_key"), ("JRCLoss", "session_name")):
         for node in c.of_type(kind):
             name = getattr(node.message, field)
             feature = c.find_feature(name)
             path = (*node.path, field)
-            if feature is None and name:
-                c.error(path, f"no feature is called {quoted(name)}{c.hint(name, c.by_name)}")
+            if feature is None and name and name not in labels:
+                c.error(path, f"no feature is called {quoted(name)}{c.hint(name, [*c.by_name, *labels])}")
             elif feature is not None and not feature.is_sparse:
                 c.error(path, f"{field} must be a feature of ids, but {name} is a number")
 
