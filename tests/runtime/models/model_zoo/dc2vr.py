@@ -6,7 +6,7 @@ from model_zoo.configs import ALL
 from model_zoo.oracle import binary, classes, concat, softmax
 
 BCE = "losses { binary_cross_entropy {} } metrics { auc {} }"
-CTR = f'task_towers {{ tower_name: "ctr" label_name: "click" {BCE} mlp {{ hidden_units: [6] }} low_rank_dim: 1 }}'
+CTR = f'task_towers {{ tower_name: "ctr" label_name: "click" {BCE} mlp {{ hidden_units: [6] }} }}'
 
 
 def buy(rank=2, names='"ctr"', more=""):
