@@ -23,7 +23,7 @@ Float64 = npt.NDArray[np.float64]
 USERS, ADS, CATEGORIES, BRANDS, CAMPAIGNS, CUSTOMERS = 1_141_729, 846_811, 12_960, 461_497, 423_436, 255_875
 HISTORY_LENGTH = 50
 CLICK_RATE, PURCHASE_RATE = 0.1, 0.25  # the second among clicks
-THEMES = 24
+THEMES = 8
 
 _CALIBRATION_CHUNK = 2**31
 _ON_THEME = 0.6  # share of the history, and of the shown ads, that fits the user's theme
@@ -79,7 +79,7 @@ class Taobao:
     def _draw(self, rng: np.random.Generator, rows: int) -> _Draw:
         user = _skewed(rng.random(rows), USERS)
         theme = self._theme_of_user(user)
-        lengths = rng.integers(0, HISTORY_LENGTH + 1, rows)
+        lengths = np.floor((HISTORY_LENGTH + 1) * rng.random(rows) ** 2).astype(np.int64)  # many short, few long
         past = self._some_ads(rng, np.repeat(theme, lengths))
         offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
         return _Draw(user, self._some_ads(rng, theme), rng.integers(0, len(_PLACEMENTS), rows), past, offsets)
@@ -170,8 +170,8 @@ def _level(user: Int64, name: str) -> Int64:
 
 
 def _skewed(random: Float64, count: int) -> Int64:
-    """Ids 1 to count; the first are the most frequent, but not by far."""
-    return np.minimum(np.floor(count * random**2) + 1, count).astype(np.int64)
+    """Ids 1 to count, the first the most frequent: a tenth of the ids has more than half of the rows."""
+    return np.minimum(np.floor(count * random**4) + 1, count).astype(np.int64)
 
 
 def _ad_columns(ad: Int64) -> dict[str, pa.Array]:
