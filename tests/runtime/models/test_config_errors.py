@@ -67,6 +67,11 @@ BAD = {
         f'{WIDE} {DEEP} {DEEPFM} {BCE} metrics {{ grouped_auc {{ grouping_key: "age" }} }}',
         "grouping_key 'age' is a dense or sequence feature",
     ),
+    "session unknown": (
+        f'{WIDE} {DEEP} {DEEPFM} num_class: 2 losses {{ jrc_loss {{ session_name: "usr" }} }}',
+        "model_config.losses[0].jrc_loss: session_name 'usr' is no feature; it must be a sparse feature without "
+        'sequence, or a label column; did you mean "user"?',
+    ),
     "pareto": (
         f"{WIDE} {DEEP} {DEEPFM} {BCE} use_pareto_loss_weight: true",
         "model_config.use_pareto_loss_weight is not available; remove it",

@@ -53,6 +53,18 @@ def test_single_task_weights_first_label_and_first_weight(make_case, model_texts
     assert losses["binary_cross_entropy"].item() == pytest.approx((cost * w / w.mean()).mean().item(), rel=1e-5)
 
 
+def test_jrc_sees_the_sessions_of_the_batch(make_case, model_texts):
+    text = model_texts["wide_and_deep"].replace("losses { binary_cross_entropy {} }", "")
+    case = make_case(f'{text} num_class: 2 losses {{ jrc_loss {{ session_name: "user" }} }}', size=40)
+    model = case.model()
+    predictions = model.predict(case.batch)
+    assert list(predictions) == ["logits", "probs", "probs1"]
+    together = model.loss(predictions, case.batch)["jrc_loss"].item()
+    case.batch.ids.values[:40] = torch.arange(40)  # user is the first feature: a session per row, none to rank with
+    alone = model.loss(predictions, case.batch)["jrc_loss"].item()
+    assert together > alone
+
+
 def test_tower_weights(make_case, model_texts):
     text = model_texts["mmoe_plain"].replace(
         'tower_name: "ctr"',

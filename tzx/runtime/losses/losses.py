@@ -5,13 +5,14 @@ Legend: B rows, C classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tzx.runtime.errors import ConfigError, DataError
+from tzx.runtime.data.batch import Batch
+from tzx.runtime.errors import DataError
 from tzx.runtime.protos import loss_pb2
 
 
@@ -30,12 +31,13 @@ class Loss(ABC):
         """
 
     @abstractmethod
-    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor) -> Tensor:
+    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch | None = None) -> Tensor:
         """Cost of each row, float [B].
 
         Args:
             predictions: what `predictions` returned.
             label_B: int64 or float32 [B].
+            batch: where the rows come from, for losses that compare rows of a session.
         """
 
     @abstractmethod
@@ -64,7 +66,7 @@ class BinaryCrossEntropy(_Sigmoid):
     def __init__(self, config: loss_pb2.BinaryCrossEntropy) -> None:
         self.smoothing = config.label_smoothing
 
-    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor) -> Tensor:
+    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch | None = None) -> Tensor:
         """-y log p - (1-y) log(1-p)."""
         logits_B = predictions["logits"]
         target_B = label_B.to(logits_B.dtype)
@@ -84,7 +86,7 @@ class BinaryFocalLoss(_Sigmoid):
     def __init__(self, config: loss_pb2.BinaryFocalLoss) -> None:
         self.gamma, self.alpha = config.gamma, config.alpha
 
-    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor) -> Tensor:
+    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch | None = None) -> Tensor:
         """Focal weight times cross entropy."""
         logits_B = predictions["logits"]
         target_B = label_B.to(logits_B.dtype)
@@ -109,7 +111,7 @@ class SoftmaxCrossEntropy(Loss):
         found = {"logits": logits_BC, "probs": probs_BC}
         return found | {"probs1": probs_BC[:, 1]} if self.num_class == 2 else found
 
-    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor) -> Tensor:
+    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch | None = None) -> Tensor:
         """-log softmax(logits)[label]."""
         logits_BC = predictions["logits"]
         return F.cross_entropy(logits_BC, label_B.long(), reduction="none", label_smoothing=self.smoothing)
@@ -129,7 +131,7 @@ class L2Loss(Loss):
         """`y` [B]."""
         return {"y": logits_BC.squeeze(1)}
 
-    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor) -> Tensor:
+    def rows(self, predictions: Mapping[str, Tensor], label_B: Tensor, batch: Batch | None = None) -> Tensor:
         """(y - label)^2."""
         y_B = predictions["y"]
         return F.mse_loss(y_B, label_B.to(y_B.dtype), reduction="none")
@@ -137,45 +139,6 @@ class L2Loss(Loss):
     def label_bounds(self) -> tuple[float, float] | None:
         """Any number."""
         return None
-
-
-_ONE_CLASS: dict[str, Callable[[loss_pb2.LossConfig], Loss]] = {
-    "binary_cross_entropy": lambda config: BinaryCrossEntropy(config.binary_cross_entropy),
-    "binary_focal_loss": lambda config: BinaryFocalLoss(config.binary_focal_loss),
-    "l2_loss": lambda config: L2Loss(),
-}
-
-
-def loss_name(config: loss_pb2.LossConfig) -> str:
-    """Field name of the loss that is set, "" when none is."""
-    return config.WhichOneof("loss") or config.WhichOneof("sid_loss") or ""
-
-
-def make_loss(config: loss_pb2.LossConfig, num_class: int) -> Loss:
-    """Build a loss.
-
-    Args:
-        config: which loss, with its fields.
-        num_class: width of the logits.
-
-    Raises:
-        ConfigError: the loss does not exist yet or does not fit `num_class`.
-    """
-    name = loss_name(config)
-    if name in _ONE_CLASS:
-        if num_class != 1:
-            raise ConfigError(
-                f"loss {name} needs num_class 1, given {num_class}; for classes use softmax_cross_entropy"
-            )
-        return _ONE_CLASS[name](config)
-    if name == "softmax_cross_entropy":
-        if num_class < 2:
-            raise ConfigError(f"loss {name} needs num_class of 2 or more, given {num_class}")
-        return SoftmaxCrossEntropy(config.softmax_cross_entropy, num_class)
-    known = ", ".join([*_ONE_CLASS, "softmax_cross_entropy"])
-    if not name:
-        raise ConfigError(f"a losses entry is empty; set one of {known}")
-    raise ConfigError(f"loss {name} is not available; available: {known}")
 
 
 def check_labels(loss: Loss, label_B: Tensor, column: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.features import FeatureSet
-from tzx.runtime.losses import Loss, RowWeights, check_labels, make_loss, weighted_mean
+from tzx.runtime.losses import Loss, RowWeights, check_labels, loss_name, make_loss, weighted_mean
 from tzx.runtime.metrics import make_metric, make_train_metric, metric_name
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.protos.data_pb2 import DataConfig
@@ -64,7 +64,7 @@ class Task:
         for loss in self.losses:
             if label_B.device.type == "cpu":
                 check_labels(loss, label_B, self.label)
-            cost_B = loss.rows(own, label_B)
+            cost_B = loss.rows(own, label_B, batch)
             weight_B = self.weights.of(batch.sample_weights, batch.labels, cost_B)
             found[loss.name + self.suffix] = weighted_mean(cost_B, weight_B)
         return found
@@ -165,6 +165,8 @@ def _with_losses(task: Task, config: Message, where: str, context: TaskContext) 
     for i, loss in enumerate(config.losses):
         with problems.at(f"{where}.losses[{i}]"):
             losses.append(make_loss(loss, config.num_class))
+        if loss_name(loss) == "jrc_loss":
+            _check_key(loss.jrc_loss.session_name, "session_name", f"{where}.losses[{i}].jrc_loss", context)
     task = Task(
         task.label,
         task.suffix,
@@ -186,7 +188,8 @@ def _check_metrics(task: Task, where: str, context: TaskContext) -> None:
         with problems.at(f"{where}.metrics[{i}]"):
             make_metric(metric, task.num_class, task.outputs)
         if metric_name(metric) == "grouped_auc":
-            _check_grouping_key(metric.grouped_auc.grouping_key, f"{where}.metrics[{i}].grouped_auc", context)
+            place = f"{where}.metrics[{i}].grouped_auc"
+            _check_key(metric.grouped_auc.grouping_key, "grouping_key", place, context)
     for i, train_metric in enumerate(task.train_metrics):
         with problems.at(f"{where}.train_metrics[{i}]"):
             make_train_metric(train_metric, task.num_class, task.outputs)
@@ -199,13 +202,13 @@ def _check_unique(names: list[str], where: str, problems: Problems) -> None:
         problems.add(f"{where}: {name} is given {names.count(name)} times, but is reported under one name; keep one")
 
 
-def _check_grouping_key(key: str, where: str, context: TaskContext) -> None:
+def _check_key(key: str, field: str, where: str, context: TaskContext) -> None:
     by_name = context.features.by_name
     plain = [f.name for f in by_name.values() if f.is_sparse and not f.is_sequence]
     if key in plain or key in context.data.label_fields:
         return
     what = "a dense or sequence feature" if key in by_name else "no feature"
     context.problems.add(
-        f"{where}: grouping_key {key!r} is {what}; it must be a sparse feature without sequence, or a label column"
+        f"{where}: {field} {key!r} is {what}; it must be a sparse feature without sequence, or a label column"
         f"{hint(key, [*plain, *context.data.label_fields])}"
     )
