@@ -101,6 +101,12 @@ def test_column_of_wrong_type(make_features, config, array, said):
     assert said in message
 
 
+def test_what_arrow_cannot_convert_is_no_crash(make_features):
+    column = pa.array([[(b"\xff", 1)]], pa.map_(pa.binary(), pa.int64()))
+    message = data_error(make_features("FG_NORMAL", NUM_BUCKETS), column)
+    assert message.startswith("feature 'f', column 'c' cannot be read: ")
+
+
 def test_missing_column_names_the_nearest(make_features):
     features = make_features("FG_NORMAL", NUM_BUCKETS.replace("user:c", "user:item_id"))
     assert "there is no such column; did you mean 'item_ids'?" in data_error(features, pa.array([1]), column="item_ids")

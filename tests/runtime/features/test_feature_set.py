@@ -83,6 +83,14 @@ def test_plain_feature_read_by_a_sequence_gives_one_element_per_value(make_featu
     assert made["s"].key_lengths.tolist() == [1, 1, 1]
 
 
+def test_map_given_by_another_feature(make_features, make_batch):
+    stub = 'id_feature { feature_name: "m" expression: "user:m" embedding_dim: 4 stub_type: true }'
+    lookup = 'lookup_feature { feature_name: "f" map: "feature:m" key: "item:k" }'
+    columns = {"m": ["a:1\x1db:2", "a:3"], "k": ["b", "a"]}
+    batch = make_batch({name: {"type": "string", "values": values} for name, values in columns.items()})
+    assert make_features("FG_DAG", stub, lookup).generate(batch)["f"].values.tolist() == [[2], [3]]
+
+
 def test_constant_input(make_features, make_batch):
     const = 'id_feature { feature_name: "f" expression: "const:7" embedding_dim: 4 num_buckets: 9 }'
     batch = make_batch({"x": {"type": "int64", "values": [1, 2, 3]}})

@@ -95,7 +95,7 @@ class FeatureSet:
                 ragged = node.run(source)
             except BadValue as error:
                 raise source.failure(name, error) from None
-            except WrongType as error:
+            except (WrongType, pa.ArrowException) as error:
                 raise source.wrong_type(name, node.feature.inputs, error) from None
             if name in read_by_others:
                 source.made[name] = ragged

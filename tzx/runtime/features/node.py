@@ -15,7 +15,7 @@ from tzx.runtime.features.operators import Operator, make_operator
 from tzx.runtime.features.operators.base import layout_of
 from tzx.runtime.features.outputs import Output
 from tzx.runtime.features.ragged import Ragged, as_rows
-from tzx.runtime.features.reading import Layout
+from tzx.runtime.features.reading import Layout, split_pairs
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
 from tzx.runtime.protos import data_pb2
@@ -64,6 +64,8 @@ class Node:
         ragged = source.read(entry, self.layouts[at], masked)
         if entry.side != FROM_FEATURE:
             return ragged
+        if self.layouts[at].pairs:
+            ragged = split_pairs(ragged, self.layouts[at].key_end)
         return _as_elements(ragged) if self.feature.is_sequence else as_rows(ragged)
 
 

@@ -64,9 +64,11 @@ class Source:
             place += f", row {error.row}{self._origin(error.row)}"
         return DataError(f"{place}: {error.problem}")
 
-    def wrong_type(self, feature: str, columns: Sequence[str], error: WrongType) -> DataError:
-        """The error for a column whose type cannot be read."""
+    def wrong_type(self, feature: str, columns: Sequence[str], error: Exception) -> DataError:
+        """The error for a column that cannot be read as a whole."""
         names = " or ".join(repr(name) for name in columns)
+        if not isinstance(error, WrongType):
+            return DataError(f"feature {feature!r}, column {names} cannot be read: {error}; {READABLE}")
         return DataError(f"feature {feature!r}, column {names}: its type is {error}; {READABLE}")
 
     def _origin(self, row: int) -> str:
