@@ -27,8 +27,6 @@ fail() {
   printf '\nquickstart stopped at: %s\n' "${STAGE:-start}" >&2
   printf 'what was done so far lies in %s; run again with: make quickstart\n' "$RUN" >&2
 }
-trap 'code=$?; [ $code -eq 0 ] || fail; exit $code' EXIT
-
 if ! command -v torchx >/dev/null || [ ! -x "$BIN/python" ]; then
   echo "no environment in $BIN: run 'make install' first" >&2
   exit 2
@@ -38,6 +36,7 @@ if [ -e "$RUN" ]; then
   exit 2
 fi
 mkdir -p "$RUN"
+trap 'code=$?; [ $code -eq 0 ] || fail; exit $code' EXIT
 
 STAGE="1/5 data"
 step "$STAGE: MovieLens-100K, 100,000 ratings"
