@@ -73,8 +73,10 @@ BAD = {
         'sequence, or a label column; did you mean "user"?',
     ),
     "pareto": (
-        f"{WIDE} {DEEP} {DEEPFM} {BCE} use_pareto_loss_weight: true",
-        "model_config.use_pareto_loss_weight is not available; remove it",
+        f"{DEEP} use_pareto_loss_weight: true mmoe {{ expert_mlp {{}} "
+        f'task_towers {{ tower_name: "a" label_name: "click" pareto_min_loss_weight: 0.75 {BCE} }} '
+        f'task_towers {{ tower_name: "b" label_name: "buy" pareto_min_loss_weight: 0.25 {BCE} }} }}',
+        "add up to less than 1; given: binary_cross_entropy_a has 0.75, binary_cross_entropy_b has 0.25",
     ),
     "mlp": (
         f"{WIDE} {DEEP} {BCE} deepfm {{ deep {{ hidden_units: 4 dropout_ratio: [0.1, 0.2] }} }}",

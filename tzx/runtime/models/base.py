@@ -22,6 +22,7 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, metric_name
 from tzx.runtime.metrics.sync import all_sum
+from tzx.runtime.models.pareto import ParetoWeights
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.models.tasks import Task, single_task, tower_tasks
 from tzx.runtime.protos.model_pb2 import DEEP, FeatureGroupConfig, FeatureGroupType
@@ -60,6 +61,7 @@ class Model(nn.Module):
         )
         with problems.at(self.where):
             self.build()
+        self._pareto = self._make_pareto(problems)
         problems.raise_any()
         self.init_metrics()
 
@@ -95,6 +97,11 @@ class Model(nn.Module):
             predictions: what `predict` returned for the batch, with gradients.
             batch: with labels and sample weights.
         """
+        losses = self.plain_losses(predictions, batch)
+        return losses if self._pareto is None or not self.training else self._pareto.weigh(losses)
+
+    def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Losses by name before they are weighed against each other; arguments as `loss`."""
         tasks = self.tasks if self.training else self.eval_tasks
         return {name: loss for task in tasks for name, loss in task.loss(predictions, batch).items()}
 
@@ -168,9 +175,20 @@ class Model(nn.Module):
         return [group for name, group in given.items() if name in types]
 
     def _check_general(self, problems: Problems) -> None:
-        for field in ("variational_dropout", "use_pareto_loss_weight"):
-            if self.config.HasField(field) and getattr(self.config, field):
-                problems.add(f"model_config.{field} is not available; remove it to train without")
+        if self.config.HasField("variational_dropout"):
+            problems.add("model_config.variational_dropout is not available; remove it to train without")
+
+    def _make_pareto(self, problems: Problems) -> ParetoWeights | None:
+        if not self.config.use_pareto_loss_weight:
+            return None
+        floors = {loss.name + task.suffix: task.floor for task in self.tasks for loss in task.losses}
+        if min(floors.values(), default=0) < 0 or sum(floors.values()) >= 1:
+            given = listing(f"{name} has {floor:g}" for name, floor in floors.items())
+            problems.add(
+                f"{self.where}: pareto_min_loss_weight must not be negative, and those of all losses must add up to "
+                f"less than 1; given: {given}"
+            )
+        return ParetoWeights(self, self.embedding_groups, floors)
 
     # ----------------------------------------------------------------- metrics
 

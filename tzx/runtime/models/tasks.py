@@ -4,7 +4,7 @@ Legend: B rows, C classes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from google.protobuf.message import Message
@@ -32,6 +32,7 @@ class Task:
     weights: RowWeights = field(default_factory=RowWeights)
     metrics: tuple[MetricConfig, ...] = ()
     train_metrics: tuple[TrainMetricConfig, ...] = ()
+    floor: float = 0.0  # least weight of each loss under Pareto weights
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -141,7 +142,8 @@ def _tower_task(tower: Message, label: str, where: str, context: TaskContext) ->
     if weights.indicator is not None:
         place = f"{where}.task_space_indicator_label"
         context.check_column(weights.indicator, data.label_fields, "label_fields", place)
-    task = Task(label, f"_{tower.tower_name}", tower.num_class, weights=weights)
+    floor = tower.pareto_min_loss_weight
+    task = Task(label, f"_{tower.tower_name}", tower.num_class, weights=weights, floor=floor)
     return _with_losses(task, tower, where, context)
 
 
@@ -167,15 +169,7 @@ def _with_losses(task: Task, config: Message, where: str, context: TaskContext) 
             losses.append(make_loss(loss, config.num_class))
         if loss_name(loss) == "jrc_loss":
             _check_key(loss.jrc_loss.session_name, "session_name", f"{where}.losses[{i}].jrc_loss", context)
-    task = Task(
-        task.label,
-        task.suffix,
-        task.num_class,
-        tuple(losses),
-        task.weights,
-        tuple(config.metrics),
-        tuple(config.train_metrics),
-    )
+    task = replace(task, losses=tuple(losses), metrics=tuple(config.metrics), train_metrics=tuple(config.train_metrics))
     _check_unique([loss.name for loss in losses], f"{where}.losses", problems)
     if losses and len(losses) == len(config.losses):
         _check_metrics(task, where, context)

@@ -1,6 +1,7 @@
 """RocketLaunching: a small network that learns beside a large one and serves alone. Legend: B rows, C classes."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch.nn.functional as F
@@ -89,10 +90,12 @@ class RocketLaunching(RankModel):
             hints[f"similarity_{i}_{j}"] = self._distance(light[f"hidden_layer{i}"], booster[f"hidden_layer{j}"])
         return {**self.tasks[0].predict(light_BC), **self.tasks[1].predict(booster_BC), **hints}
 
-    def loss(self, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+    def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Losses of both networks, then those between them, which `predict` has made already."""
         names = self.loss_names if self.training else []
-        return super().loss(predictions, batch) | {name: predictions[name] for name in names if name in predictions}
+        return super().plain_losses(predictions, batch) | {
+            name: predictions[name] for name in names if name in predictions
+        }
 
     @property
     def loss_names(self) -> list[str]:
