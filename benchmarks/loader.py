@@ -12,14 +12,16 @@ import os
 import resource
 import statistics
 import time
+from pathlib import Path
 
 from machine import facts, show
 from rows import generated
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CASES = {
-    "hashed": ("criteo_hashed", "examples/deepfm_criteo.config", "FG_NONE"),
-    "raw": ("criteo", "examples/deepfm_criteo.config", "FG_DAG"),
-    "sequences": ("taobao", "examples/mmoe_taobao.config", "FG_DAG"),
+    "hashed": ("criteo_hashed", "deepfm_criteo.config", "FG_NONE"),
+    "raw": ("criteo", "deepfm_criteo.config", "FG_DAG"),
+    "sequences": ("taobao", "mmoe_taobao.config", "FG_DAG"),
 }
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     layout, path, fg_mode = CASES[args.case]
     data = generated(layout, args.rows, args.rows // 10)
     sets = [f"train_input_path={data}/train/*.parquet", f"data_config.fg_mode={fg_mode}"]
-    config = load_config(path, sets)
+    config = load_config(str(EXAMPLES / path), sets)
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
     options = LoaderOptions(batch_size=args.batch_size, num_workers=args.num_workers)
 

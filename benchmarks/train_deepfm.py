@@ -22,7 +22,7 @@ from pathlib import Path
 from machine import facts, show
 from rows import generated
 
-CONFIG = "examples/deepfm_criteo.config"
+CONFIG = str(Path(__file__).resolve().parents[1] / "examples" / "deepfm_criteo.config")
 MODES = {"hashed": ("criteo_hashed", "FG_NONE"), "raw": ("criteo", "FG_DAG")}
 
 _FIRST_STEP = re.compile(r"first step done ([\d.]+) s")
@@ -71,6 +71,8 @@ def result(run: Run, model_dir: Path) -> dict[str, object]:
     metrics = json.loads((model_dir / "train_eval_result_v2.txt").read_text().splitlines()[-1])
     # The first window holds the warm-up of allocators and kernels.
     windows, waits = run.samples_per_second[1:], run.waiting_percent[1:]
+    if not windows:
+        sys.exit("fewer than two windows of steps: give more --rows or a smaller --window")
     return {
         "samples/s, median window": f"{statistics.median(windows):,.0f}",
         "samples/s, slowest window": f"{min(windows):,.0f}",
