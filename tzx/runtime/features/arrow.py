@@ -108,6 +108,8 @@ def strings_of(array: pa.Array) -> Strings:
     # A copy in any case: the kernels are compiled for one layout.
     bounds = _offsets(array, wide).astype(np.int64)
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else NO_BYTES
+    # One layout means one compiled version of every kernel, whoever made the buffer.
+    data.flags.writeable = False
     starts, ends = bounds[:-1], bounds[1:]
     valid = valid_mask(array)
     if valid is not None:

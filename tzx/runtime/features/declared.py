@@ -113,14 +113,17 @@ def raw_inputs(declared: Declared, settings: FeatureSettings) -> tuple[Input, ..
     Raises:
         ConfigError: an input is not written side:name.
     """
+    named = [_side_and_name(text, declared.name) for text in _expressions(declared)]
+    marked = [_reads_sequence(declared, side, name) for side, name in named]
+    # The custom operators of the compatible system split every column when no input is marked as a sequence.
+    split_all = declared.kind == "custom_feature" and declared.is_sequence and not any(marked)
     inputs = []
-    for text in _expressions(declared):
-        side, name = _side_and_name(text, declared.name)
-        sequence = _reads_sequence(declared, side, name)
+    for (side, name), sequence in zip(named, marked, strict=True):
         column = "" if side in (FROM_FEATURE, CONSTANT) else name
+        is_sequence = sequence or (split_all and column != "")
         if column and sequence and declared.group is not None:
             column = f"{declared.group.sequence_name}{settings.group_join}{name}"
-        inputs.append(Input(side, name, column, sequence))
+        inputs.append(Input(side, name, column, is_sequence))
     return tuple(inputs)
 
 

@@ -34,17 +34,17 @@ def make_output(feature: Feature, layout: Layout, bucketizer: Bucketizer | None,
     """
     if mode == data_pb2.FG_NONE:
         return _encoded_ids(feature, layout, bucketizer) if feature.is_sparse else _encoded_numbers(feature, layout)
-    text = kinds.default_value(feature.config, feature.is_sequence)
+    text, separator = kinds.default_value(feature.config, feature.is_sequence), _own_separator(feature)
     if not feature.is_sparse:
-        return DenseOutput(feature.value_dim, default_values(feature, text, layout.separator), "set default_value")
+        return DenseOutput(feature.value_dim, default_values(feature, text, separator), "set default_value")
     if feature.kind == "tokenize_feature":
         return SparseOutput(Identity(feature.num_embeddings, "size of the tokenizer"), NO_IDS)
     if bucketizer is None and feature.config.stub_type:
-        return TextOutput(tuple(token.encode() for token in _tokens(text, layout.separator)))
+        return TextOutput(tuple(token.encode() for token in _tokens(text, separator)))
     if bucketizer is None:
         options = ", ".join(option for option in OPTIONS if option in feature.config.DESCRIPTOR.fields_by_name)
         raise ConfigError(f"nothing turns its values into ids; set one of {options}")
-    return SparseOutput(bucketizer, default_values(feature, text, layout.separator, bucketizer))
+    return SparseOutput(bucketizer, default_values(feature, text, separator, bucketizer))
 
 
 def _own_separator(feature: Feature) -> bytes:

@@ -35,7 +35,7 @@ class Layout:
     """How the values of a column are written.
 
     Args:
-        separator: between the values of one slot.
+        separator: between the values of one slot; empty when text is one value however it reads.
         delimiter: between the elements of a sequence; None when the column holds none.
         drop_empty: leave empty values out (ids); otherwise one is an error, because the others would move up.
         max_elements: elements kept of each sequence.
@@ -73,6 +73,9 @@ def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str) -> Ragg
 
 
 def _split(strings: Strings, separator: bytes, drop_empty: bool, limit: int = 0) -> tuple[Strings, Int32]:
+    if not separator:
+        filled = strings.ends > strings.starts
+        return strings[filled], filled.astype(np.int32)
     from tzx.runtime.features.kernels import text
 
     starts, ends, counts = text.split(

@@ -186,14 +186,27 @@ def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int
 
 
 @njit(nogil=True, cache=True)
-def trim(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
-    """Copy all strings, without spaces around them, one after the other.
+def pack(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
+    """Copy all strings one after the other.
 
     Returns:
         Bytes, and offsets [N + 1] into them: the two buffers of an Arrow large_string array.
     """
     offsets = np.zeros(len(starts) + 1, np.int64)
+    for i in range(len(starts)):
+        offsets[i + 1] = offsets[i] + (ends[i] - starts[i])
+    out = np.empty(offsets[-1], np.uint8)
+    for i in range(len(starts)):
+        for j in range(offsets[i + 1] - offsets[i]):
+            out[offsets[i] + j] = data[starts[i] + j]
+    return out, offsets
+
+
+@njit(nogil=True, cache=True)
+def trim(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
+    """Copy all strings, without spaces around them, one after the other; as `pack` does."""
     firsts = np.empty(len(starts), np.int64)
+    lasts = np.empty(len(starts), np.int64)
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         while start < end and _is_space(data[start]):
@@ -201,9 +214,5 @@ def trim(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
         while start < end and _is_space(data[end - 1]):
             end -= 1
         firsts[i] = start
-        offsets[i + 1] = offsets[i] + (end - start)
-    out = np.empty(offsets[-1], np.uint8)
-    for i in range(len(starts)):
-        for j in range(offsets[i + 1] - offsets[i]):
-            out[offsets[i] + j] = data[firsts[i] + j]
-    return out, offsets
+        lasts[i] = end
+    return pack(data, firsts, lasts)
