@@ -3,9 +3,11 @@
 from tzx.runtime.features.arrays import DenseData, FeatureData, SequenceDenseData, SequenceSparseData, SparseData
 from tzx.runtime.features.feature import Feature
 from tzx.runtime.features.feature_set import FeatureSet
+from tzx.runtime.features.operators.custom.user import CustomOperator, register_operator
 from tzx.runtime.features.settings import FeatureSettings
 
 __all__ = [
+    "CustomOperator",
     "DenseData",
     "Feature",
     "FeatureData",
@@ -14,4 +16,5 @@ __all__ = [
     "SequenceDenseData",
     "SequenceSparseData",
     "SparseData",
+    "register_operator",
 ]

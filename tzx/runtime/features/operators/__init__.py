@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features.declared import Declared, Input
-from tzx.runtime.features.operators import bool_mask, combine, combo, expr, kv_dot_product, lookup, match, overlap
+from tzx.runtime.features.operators import (
+    bool_mask,
+    combine,
+    combo,
+    custom,
+    expr,
+    kv_dot_product,
+    lookup,
+    match,
+    overlap,
+)
 from tzx.runtime.features.operators import id as id_operator
 from tzx.runtime.features.operators import raw as raw_operator
 from tzx.runtime.features.operators.base import Operator
@@ -22,6 +32,7 @@ REGISTRY: dict[str, Callable[[Declared, Inputs], Operator]] = {
     "match_feature": match.make,
     "overlap_feature": overlap.make,
     "expr_feature": expr.make,
+    "custom_feature": custom.make,
     "kv_dot_product": kv_dot_product.make,
     "bool_mask_feature": bool_mask.make,
     "combine_feature": combine.make,
