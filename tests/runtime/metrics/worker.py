@@ -10,8 +10,12 @@ import torch.distributed as dist
 from tzx.runtime.data.batch import Batch, BatchLayout, Jagged
 from tzx.runtime.metrics import Decayed, MeanOf
 from tzx.runtime.metrics.auc import AUC
+from tzx.runtime.metrics.entropy import NormalizedEntropy
 from tzx.runtime.metrics.grouped_auc import GroupedAUC
+from tzx.runtime.metrics.multiclass_auc import MulticlassAUC
 from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError
+from tzx.runtime.metrics.recall import RecallAtK
+from tzx.runtime.metrics.xauc import XAUC, BatchXAUC, GroupedXAUC
 
 
 def batches():
@@ -30,7 +34,12 @@ def run(rank, world):
         "accuracy": BinaryAccuracy(0.3),
         "mae": MeanAbsoluteError(),
         "mse": MeanSquaredError(),
+        "normalized_entropy": NormalizedEntropy(1e-12, "probs"),
+        "xauc": XAUC("y"),
+        "batch_xauc": BatchXAUC("y"),
+        "grouped_xauc": GroupedXAUC("user", "y"),
     }
+    by_class = {"multiclass_auc": MulticlassAUC(200, 3, "weighted"), "recall": RecallAtK(2)}
     decayed, mean = Decayed(AUC(200, "probs"), 0.5, 1), MeanOf()
     empty = Jagged(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32))
     for number, (probs, labels, users) in enumerate(batches()):
@@ -47,10 +56,14 @@ def run(rank, world):
         predictions = {"probs": torch.tensor(probs), "y": torch.tensor(probs)}
         for metric in metrics.values():
             metric.update(predictions, torch.tensor(labels), batch)
+        for metric in by_class.values():
+            scores = torch.softmax(torch.tensor(np.stack([probs, users / 9, 0 * probs], 1)).float(), dim=1)
+            metric.update({"probs": scores, "similarity": scores}, torch.tensor(users % 3), batch)
         mean.add_mean(torch.tensor(probs.mean()), len(probs))
         decayed.update(predictions, torch.tensor(labels), batch)
+    metrics |= by_class
     found = {name: float(metric.compute()) for name, metric in metrics.items()}
-    idle = {"idle_auc": AUC(200, "probs"), "idle_grouped": GroupedAUC("user", "probs")}
+    idle = {"idle_auc": AUC(200, "probs"), "idle_grouped": GroupedAUC("user", "probs"), "idle_xauc": XAUC("y")}
     nothing = {name: str(float(metric.compute())) for name, metric in idle.items()}
     again = {f"{name}_again": float(metric.compute()) for name, metric in metrics.items()}
     return {**found, **nothing, **again, "mean": float(mean.compute()), "decayed": float(decayed.compute())}

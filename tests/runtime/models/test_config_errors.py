@@ -55,8 +55,8 @@ BAD = {
         "model_config.metrics: auc is given 2 times",
     ),
     "train metric": (
-        f"{WIDE} {DEEP} {DEEPFM} {BCE} train_metrics {{ xauc {{}} }}",
-        "model_config.train_metrics[0]: metric xauc is not available in train_metrics",
+        f"{WIDE} {DEEP} {DEEPFM} {BCE} train_metrics {{ recall_at_k {{}} }}",
+        "model_config.train_metrics[0]: metric recall_at_k needs the prediction 'similarity'",
     ),
     "grouping key unknown": (
         f'{WIDE} {DEEP} {DEEPFM} {BCE} metrics {{ grouped_auc {{ grouping_key: "usr" }} }}',

@@ -25,6 +25,18 @@ def bins_of(prob_B: Tensor, bins: int) -> Tensor:
     return position_B.nan_to_num_(nan=bins).long()
 
 
+def areas(negative: Tensor, positive: Tensor) -> Tensor:
+    """Share of (negative, positive) pairs in the right order, ties counting half.
+
+    Args:
+        negative: float64 counts [..., K], by rising score.
+        positive: float64 counts [..., K].
+    """
+    below = negative.cumsum(-1) - negative
+    pairs = negative.sum(-1) * positive.sum(-1)
+    return (positive * (below + negative / 2)).sum(-1) / pairs
+
+
 class AUC(SumMetric):
     """Binary AUC; rows of one bin count as ties. NaN when a class is missing or a prediction was NaN.
 
@@ -44,9 +56,6 @@ class AUC(SumMetric):
         self.state_on(prob_B.device).index_add_(0, at_B, torch.ones_like(at_B))
 
     def value(self, state: Tensor) -> Tensor:
-        """Share of (negative, positive) pairs in the right order, ties counting half."""
+        """Area of the summed counts."""
         negative_K, positive_K = state.double().view(2, self.bins + 1)
-        below_K = negative_K.cumsum(0) - negative_K
-        pairs = negative_K.sum() * positive_K.sum()
-        area = (positive_K * (below_K + negative_K / 2)).sum() / pairs
-        return torch.where(negative_K[-1] + positive_K[-1] > 0, torch.nan, area)
+        return torch.where(negative_K[-1] + positive_K[-1] > 0, torch.nan, areas(negative_K, positive_K))

@@ -9,8 +9,12 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.metrics.auc import AUC
 from tzx.runtime.metrics.base import Metric, SumMetric
 from tzx.runtime.metrics.decay import Decayed
+from tzx.runtime.metrics.entropy import NormalizedEntropy
 from tzx.runtime.metrics.grouped_auc import GroupedAUC
+from tzx.runtime.metrics.multiclass_auc import MulticlassAUC
 from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError, TopKAccuracy
+from tzx.runtime.metrics.recall import RecallAtK
+from tzx.runtime.metrics.xauc import XAUC, BatchXAUC, GroupedXAUC
 from tzx.runtime.protos import metric_pb2
 
 
@@ -30,6 +34,10 @@ class Measured:
             f"metric {name} needs the probability of one of two classes: num_class 1 with binary_cross_entropy or "
             f"num_class 2 with softmax_cross_entropy; given num_class {self.num_class} with outputs {self._given()}"
         )
+
+    def scalar(self, name: str) -> str:
+        """Name of the one number that is predicted per row: a value, else the probability of the positive class."""
+        return "y" if "y" in self.outputs else self.binary(name)
 
     def need(self, output: str, name: str, remedy: str) -> None:
         """Raise unless `output` is predicted."""
@@ -63,21 +71,60 @@ def _mean_squared_error(config: metric_pb2.MeanSquaredError, measured: Measured)
     return MeanSquaredError()
 
 
+def _multiclass_auc(config: metric_pb2.MulticlassAUC, measured: Measured) -> SumMetric:
+    measured.need("probs", "multiclass_auc", "from softmax_cross_entropy")
+    if measured.num_class < 2:
+        raise ConfigError(f"metric multiclass_auc needs num_class of 2 or more, given {measured.num_class}; use auc")
+    if config.average not in ("macro", "weighted"):
+        raise ConfigError(f"metric multiclass_auc has average {config.average!r}; allowed: macro and weighted")
+    return MulticlassAUC(config.thresholds, measured.num_class, config.average)
+
+
+def _normalized_entropy(config: metric_pb2.NormalizedEntropy, measured: Measured) -> SumMetric:
+    if not 0 <= config.eta < 0.5:
+        raise ConfigError(f"metric normalized_entropy has eta {config.eta:g}; allowed: 0 up to, not with, 0.5")
+    return NormalizedEntropy(config.eta, measured.binary("normalized_entropy"))
+
+
+def _recall_at_k(config: metric_pb2.RecallAtK, measured: Measured) -> SumMetric:
+    measured.need("similarity", "recall_at_k", "from a two-tower model")
+    if config.top_k < 1:
+        raise ConfigError(f"metric recall_at_k has top_k {config.top_k}; allowed: 1 or more")
+    return RecallAtK(config.top_k)
+
+
+def _xauc(config: metric_pb2.XAUC, measured: Measured) -> Metric:
+    output = measured.scalar("xauc")
+    return BatchXAUC(output) if config.in_batch else XAUC(output)
+
+
 _SUMS: dict[str, Callable[..., SumMetric]] = {
     "auc": _auc,
     "accuracy": _accuracy,
     "mean_absolute_error": _mean_absolute_error,
     "mean_squared_error": _mean_squared_error,
+    "recall_at_k": _recall_at_k,
+    "xauc": lambda config, measured: BatchXAUC(measured.scalar("xauc")),
 }
 _ALL: dict[str, Callable[..., Metric]] = {
     **_SUMS,
+    "multiclass_auc": _multiclass_auc,
+    "normalized_entropy": _normalized_entropy,
     "grouped_auc": lambda config, measured: GroupedAUC(config.grouping_key, measured.binary("grouped_auc")),
+    "xauc": _xauc,
+    "grouped_xauc": lambda config, measured: GroupedXAUC(config.grouping_key, measured.scalar("grouped_xauc")),
 }
 
 
 def metric_name(config: metric_pb2.MetricConfig | metric_pb2.TrainMetricConfig) -> str:
-    """Field name of the metric that is set, "" when none is; the key it is reported under, before the suffix."""
+    """Field name of the metric that is set, "" when none is."""
     return config.WhichOneof("metric") or ""
+
+
+def metric_key(config: metric_pb2.MetricConfig | metric_pb2.TrainMetricConfig) -> str:
+    """What the metric is reported as, before the suffix: its name, or recall@ with its number."""
+    name = metric_name(config)
+    return f"recall@{config.recall_at_k.top_k}" if name == "recall_at_k" else name
 
 
 def make_metric(config: metric_pb2.MetricConfig, num_class: int, outputs: Sequence[str]) -> Metric:

@@ -20,7 +20,7 @@ from tzx.runtime.embedding.groups import EmbeddingGroups
 from tzx.runtime.embedding.specs import TableSpec, WideOptions
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
-from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, metric_name
+from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, metric_key
 from tzx.runtime.metrics.sync import all_sum
 from tzx.runtime.models.pareto import ParetoWeights
 from tzx.runtime.models.problems import Problems
@@ -196,12 +196,12 @@ class Model(nn.Module):
         """Make fresh metrics."""
         self._loss_means = {name: MeanOf() for name in self.loss_names}
         self._metrics = _by_task(
-            (task, metric_name(m) + task.suffix, make_metric(m, task.num_class, task.outputs))
+            (task, metric_key(m) + task.suffix, make_metric(m, task.num_class, task.outputs))
             for task in self.eval_tasks
             for m in task.metrics
         )
         self._train_metrics = _by_task(
-            (task, metric_name(m) + task.suffix, make_train_metric(m, task.num_class, task.outputs))
+            (task, metric_key(m) + task.suffix, make_train_metric(m, task.num_class, task.outputs))
             for task in self.tasks
             for m in task.train_metrics
         )

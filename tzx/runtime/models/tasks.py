@@ -14,7 +14,7 @@ from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.losses import Loss, RowWeights, check_labels, loss_name, make_loss, weighted_mean
-from tzx.runtime.metrics import make_metric, make_train_metric, metric_name
+from tzx.runtime.metrics import make_metric, make_train_metric, metric_key, metric_name
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.protos.data_pb2 import DataConfig
 from tzx.runtime.protos.metric_pb2 import MetricConfig, TrainMetricConfig
@@ -181,14 +181,14 @@ def _check_metrics(task: Task, where: str, context: TaskContext) -> None:
     for i, metric in enumerate(task.metrics):
         with problems.at(f"{where}.metrics[{i}]"):
             make_metric(metric, task.num_class, task.outputs)
-        if metric_name(metric) == "grouped_auc":
-            place = f"{where}.metrics[{i}].grouped_auc"
-            _check_key(metric.grouped_auc.grouping_key, "grouping_key", place, context)
+        if (name := metric_name(metric)) in ("grouped_auc", "grouped_xauc"):
+            key = getattr(metric, name).grouping_key
+            _check_key(key, "grouping_key", f"{where}.metrics[{i}].{name}", context)
     for i, train_metric in enumerate(task.train_metrics):
         with problems.at(f"{where}.train_metrics[{i}]"):
             make_train_metric(train_metric, task.num_class, task.outputs)
-    _check_unique([metric_name(m) for m in task.metrics], f"{where}.metrics", problems)
-    _check_unique([metric_name(m) for m in task.train_metrics], f"{where}.train_metrics", problems)
+    _check_unique([metric_key(m) for m in task.metrics], f"{where}.metrics", problems)
+    _check_unique([metric_key(m) for m in task.train_metrics], f"{where}.train_metrics", problems)
 
 
 def _check_unique(names: list[str], where: str, problems: Problems) -> None:
