@@ -12,7 +12,7 @@ from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training import state
 from tzx.runtime.training.evaluation import append_line, evaluate, record
 from tzx.runtime.training.loop import TrainingLoop
-from tzx.runtime.training.process import Process
+from tzx.runtime.training.process import Process, restarts
 from tzx.runtime.training.session import Session, build_session, check_model_dir
 from tzx.runtime.training.settings import RunSettings
 from tzx.runtime.training.summaries import Summaries
@@ -30,10 +30,10 @@ class TrainOptions:
 
 
 def train(config: EasyRecConfig, options: TrainOptions) -> None:
-    """Train, evaluating at each checkpoint; refuses to start over an existing checkpoint."""
+    """Train, evaluating at each checkpoint; refuses to start over an existing checkpoint, unless it is its own."""
     model_dir = Path(config.model_dir)
     latest = ckpt.latest_checkpoint(model_dir)
-    check_model_dir(model_dir, latest is not None, options.continue_train)
+    check_model_dir(model_dir, latest is not None, options.continue_train or restarts() > 0)
     with _joined() as process:
         session = build_session(config, process, RunSettings.from_env(options.seed), training=True)
         train_loader = session.loader(config.train_input_path, "train")
