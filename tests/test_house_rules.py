@@ -175,6 +175,11 @@ def test_files_are_short() -> None:
     assert own[len(own) // 2] <= 150, "the median file should not exceed 150 lines"
 
 
+def test_entry_files_are_thin() -> None:
+    for app in APPS:
+        assert len((ROOT / "tzx" / "apps" / f"{app}.py").read_text().splitlines()) <= 80, app
+
+
 def test_functions_are_short_and_take_few_parameters() -> None:
     too_long, too_many, lengths = [], [], []
     for file in python_files("tzx", "schedulers", "scripts", "benchmarks"):

@@ -1,7 +1,4 @@
-"""torchrun that finds rank 0 by tzx's contract and ends with the exit code of the rank that failed.
-
-python -m tzx.apps.torchrun --nnodes 2 --nproc_per_node 8 -m tzx.apps.train --config x.config
-"""
+"""torchrun that finds rank 0 by tzx's contract and ends with the exit code of the rank that failed."""
 
 import logging
 import os
