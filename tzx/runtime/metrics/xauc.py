@@ -33,13 +33,19 @@ def concordant_pairs(group_N: Tensor, target_N: Tensor, score_N: Tensor) -> Tens
     node_N = group_N  # rows that agree in group and in the bits seen so far, side by side
     for bit in reversed(range(int(rank_N.max()).bit_length() if len(rank_N) else 0)):
         one_N = (rank_N >> bit) & 1
-        zeros_N = (1 - one_N).cumsum(0)
-        first_N = torch.searchsorted(node_N, node_N)
-        before_N = torch.where(first_N > 0, zeros_N[first_N - 1], 0)
-        pairs_G.index_add_(0, group_N, one_N * (zeros_N - before_N))
-        node_N = 2 * node_N + one_N
-        order_N = torch.argsort(node_N, stable=True)
-        node_N, rank_N, group_N = node_N[order_N], rank_N[order_N], group_N[order_N]
+        zeros_N = (1 - one_N).cumsum(0)  # up to and with the row, then of its node only
+        size_K = torch.unique_consecutive(node_N, return_counts=True)[1]
+        end_K = size_K.cumsum(0)
+        zeros_K = zeros_N[end_K - 1].diff(prepend=zeros_N.new_zeros(1))
+        first_N = (end_K - size_K).repeat_interleave(size_K)
+        zeros_N = zeros_N - (zeros_K.cumsum(0) - zeros_K).repeat_interleave(size_K)
+        pairs_G.index_add_(0, group_N, one_N * zeros_N)
+        # Within its node a 0 goes behind the zeros before it, a 1 behind all zeros and the ones before it.
+        to_one_N = zeros_K.repeat_interleave(size_K) + torch.arange(len(one_N)) - zeros_N
+        to_N = torch.where(one_N > 0, to_one_N, first_N + zeros_N - 1)
+        node_N, rank_N, group_N = (
+            c.new_empty(c.shape).scatter_(0, to_N, c) for c in (2 * node_N + one_N, rank_N, group_N)
+        )
     return pairs_G
 
 
