@@ -1,6 +1,7 @@
 """All features of a config: the graph they form, and generating a batch of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -8,15 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from tzx.runtime.config import effective_fg_mode
-from tzx.runtime.errors import ConfigError
+from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.features.arrays import FeatureData
 from tzx.runtime.features.declared import FROM_FEATURE, declared_features
 from tzx.runtime.features.feature import Feature
 from tzx.runtime.features.node import Context, Node, make_node, unknown_needs
-from tzx.runtime.features.ragged import BadValue
-from tzx.runtime.features.reading import WrongType
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
+from tzx.runtime.features.tracing import Traced
 from tzx.runtime.protos import data_pb2
 
 
@@ -25,6 +25,7 @@ class FeatureSet:
 
     def __init__(self, nodes: Sequence[Node], settings: FeatureSettings) -> None:
         self._nodes = tuple(_in_order(nodes))
+        self._read_by_others = frozenset(name for node in nodes for name in node.needs)
         self.settings = settings
         shown = [node.feature for node in nodes if not node.stub]
         self.features: tuple[Feature, ...] = tuple(shown)
@@ -87,21 +88,27 @@ class FeatureSet:
             DataError: a column is missing or of the wrong type, or a value cannot be used.
         """
         source = Source(record_batch, is_training)
-        read_by_others = {name for node in self._nodes for name in node.needs}
         made: dict[str, FeatureData] = {}
         for node in self._nodes:
             name = node.feature.name
-            try:
+            with source.naming(name, node.feature.inputs):
                 ragged = node.run(source)
-            except BadValue as error:
-                raise source.failure(name, error) from None
-            except (WrongType, pa.ArrowException) as error:
-                raise source.wrong_type(name, node.feature.inputs, error) from None
-            if name in read_by_others:
+            if name in self._read_by_others:
                 source.made[name] = ragged
             if not node.stub:
                 made[name] = node.output.pack(ragged)
         return {feature.name: made[feature.name] for feature in self.features}
+
+    def trace(self, record_batch: pa.RecordBatch) -> Iterator[Traced]:
+        """The stages of every feature of a batch, stubs too, each after those it reads; see `Traced`."""
+        source = Source(record_batch, is_training=False)
+        for node in self._nodes:
+            traced = Traced(node, source)
+            if node.feature.name in self._read_by_others:
+                # Who reads the stages of this feature gets its error, and those that need it one of their own.
+                with suppress(DataError):
+                    source.made[node.feature.name] = traced.result
+            yield traced
 
 
 def _in_order(nodes: Sequence[Node]) -> list[Node]:

@@ -48,10 +48,16 @@ class Node:
 
     def run(self, source: Source) -> Ragged:
         """Values of the feature for one batch."""
+        return self.output(self.values(self.read(source)))
+
+    def read(self, source: Source) -> list[Ragged]:
+        """First stage: what the inputs hold, one slot per row or element."""
         masked = self._masked_input(source)
-        inputs = [self._read(source, at, at == masked) for at in range(len(self.inputs))]
-        values = inputs[0] if self.operator is None else self.operator(inputs)
-        return self.output(values)
+        return [self._read(source, at, at == masked) for at in range(len(self.inputs))]
+
+    def values(self, inputs: list[Ragged]) -> Ragged:
+        """Second stage: values before defaults and bucketizing, which are the third."""
+        return inputs[0] if self.operator is None else self.operator(inputs)
 
     def _masked_input(self, source: Source) -> int:
         """Index of the input that the sample mask nulls: the first that is no map; -1 for none."""

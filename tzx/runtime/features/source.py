@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +33,8 @@ class Source:
     def read(self, entry: Input, layout: Layout, masked: bool) -> Ragged:
         """Values of one input."""
         if entry.side == FROM_FEATURE:
+            if entry.name not in self.made:
+                raise BadValue(f"feature:{entry.name}", None, "the feature that is read here could not be made")
             return self.made[entry.name]
         masked = masked and self.mask is not None
         key = (entry, layout, masked)
@@ -56,6 +59,16 @@ class Source:
     def is_map(self, name: str) -> bool:
         """Whether a column holds maps."""
         return name in self.places and pt.is_map(self.batch.schema.field(self.places[name]).type)
+
+    @contextmanager
+    def naming(self, feature: str, columns: Sequence[str]) -> Iterator[None]:
+        """Turn what stages raise into the error a user sees."""
+        try:
+            yield
+        except BadValue as error:
+            raise self.failure(feature, error) from None
+        except (WrongType, pa.ArrowException) as error:
+            raise self.wrong_type(feature, columns, error) from None
 
     def failure(self, feature: str, error: BadValue) -> DataError:
         """The error a user sees: feature, column, row and where the row came from."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features.arrays import Int64
-from tzx.runtime.features.ragged import Strings
+from tzx.runtime.features.ragged import Bool, Strings
 
 OUT_OF_VOCABULARY = "<OOV>"
 WORD_AND_INDEX = re.compile(rb"(.*)[ \t](\d+)", re.DOTALL)
@@ -39,11 +39,18 @@ class Vocabulary:
 
     def look_up(self, strings: Strings) -> Int64:
         """Index of every string, [N]."""
+        return self._compiled[-1][self._places(strings)]
+
+    def knows(self, strings: Strings) -> Bool:
+        """Which strings are words of the vocabulary, [N]."""
+        return self._places(strings) >= 0
+
+    def _places(self, strings: Strings) -> Int64:
+        """Number of every string among the words, -1 for none."""
         from tzx.runtime.features.kernels import hashing
 
-        table, words, offsets, indices = self._compiled
-        found = hashing.look_up(table, words.data, offsets, strings.data, strings.starts, strings.ends)
-        return indices[found]
+        table, words, offsets, _ = self._compiled
+        return hashing.look_up(table, words.data, offsets, strings.data, strings.starts, strings.ends)
 
 
 def _vocabulary(pairs: Iterable[tuple[str | bytes, int]], unknown: int, rows: int) -> Vocabulary:
