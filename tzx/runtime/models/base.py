@@ -22,6 +22,7 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, metric_key
 from tzx.runtime.metrics.sync import all_sum
+from tzx.runtime.models.feature_dropout import FeatureDropout
 from tzx.runtime.models.pareto import ParetoWeights
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.models.tasks import Task, single_task, tower_tasks
@@ -52,13 +53,14 @@ class Model(nn.Module):
         self.field = self.config.WhichOneof("model") or ""
         self.own: Message = getattr(self.config, self.field)
         problems = Problems()
-        self._check_general(problems)
         used = self._used_groups(problems)
         self.tasks = self.make_tasks(config, features, problems)
         problems.raise_any()
         self.embedding_groups = EmbeddingGroups(
             features.features, used, BatchLayout.from_features(features.features), _wide_options(self.own)
         )
+        with problems.at("model_config.variational_dropout"):
+            self.feature_dropout = self._make_feature_dropout(used)
         with problems.at(self.where):
             self.build()
         self._pareto = self._make_pareto(problems)
@@ -103,7 +105,10 @@ class Model(nn.Module):
     def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Losses by name before they are weighed against each other; arguments as `loss`."""
         tasks = self.tasks if self.training else self.eval_tasks
-        return {name: loss for task in tasks for name, loss in task.loss(predictions, batch).items()}
+        losses = {name: loss for task in tasks for name, loss in task.loss(predictions, batch).items()}
+        if self.feature_dropout is None or not self.training:
+            return losses
+        return losses | self.feature_dropout.losses(batch.size)
 
     @property
     def eval_tasks(self) -> tuple[Task, ...]:
@@ -123,9 +128,15 @@ class Model(nn.Module):
     @property
     def loss_names(self) -> list[str]:
         """Names of the losses."""
-        return [loss.name + task.suffix for task in self.tasks for loss in task.losses]
+        names = [loss.name + task.suffix for task in self.tasks for loss in task.losses]
+        return names if self.feature_dropout is None else [*names, *self.feature_dropout.loss_names]
 
     # ------------------------------------------------------------------ groups
+
+    def embed(self, batch: Batch) -> dict[str, Tensor]:
+        """Tensors of the feature groups by name, as EmbeddingGroups names them."""
+        groups = self.embedding_groups(batch)
+        return groups if self.feature_dropout is None else self.feature_dropout(groups)
 
     def group_config(self, name: str) -> FeatureGroupConfig:
         """The config of the feature group `name`."""
@@ -174,9 +185,10 @@ class Model(nn.Module):
             logger.warning("feature groups %s are not used by %s", listing(unused), self.where)
         return [group for name, group in given.items() if name in types]
 
-    def _check_general(self, problems: Problems) -> None:
-        if self.config.HasField("variational_dropout"):
-            problems.add("model_config.variational_dropout is not available; remove it to train without")
+    def _make_feature_dropout(self, used: Iterable[FeatureGroupConfig]) -> FeatureDropout | None:
+        if not self.config.HasField("variational_dropout"):
+            return None
+        return FeatureDropout(self.config.variational_dropout, used, self.embedding_groups)
 
     def _make_pareto(self, problems: Problems) -> ParetoWeights | None:
         if not self.config.use_pareto_loss_weight:
@@ -261,7 +273,7 @@ class RankModel(Model):
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Predictions by name."""
-        return self.tasks[0].predict(self.logits(self.embedding_groups(batch)))
+        return self.tasks[0].predict(self.logits(self.embed(batch)))
 
 
 class MultiTaskModel(Model):
@@ -278,7 +290,7 @@ class MultiTaskModel(Model):
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Predictions by name, those of each tower with its suffix."""
         predictions: dict[str, Tensor] = {}
-        for task, logits_BC in zip(self.tasks, self.logits(self.embedding_groups(batch)), strict=True):
+        for task, logits_BC in zip(self.tasks, self.logits(self.embed(batch)), strict=True):
             predictions |= task.predict(logits_BC)
         return predictions
 

@@ -142,7 +142,7 @@ class PEPNet(MultiTaskModel):
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Predictions by name, those of each tower with its suffix and, with domains, the domain's number."""
         predictions: dict[str, Tensor] = {}
-        for task, domains in zip(self.tasks, self.logits_by_domain(self.embedding_groups(batch)), strict=True):
+        for task, domains in zip(self.tasks, self.logits_by_domain(self.embed(batch)), strict=True):
             for i, logits_BC in enumerate(domains):
                 plain = task.of_domain(i) if isinstance(task, DomainTask) else task
                 predictions |= plain.predict(logits_BC)

@@ -78,7 +78,7 @@ class RocketLaunching(RankModel):
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Predictions of the light network; in training also the booster's, and the losses between both."""
-        groups = self.embedding_groups(batch)
+        groups = self.embed(batch)
         if not self.training:
             return self.tasks[0].predict(self.logits(groups))
         shared = self._shared(groups)
