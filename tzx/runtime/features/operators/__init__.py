@@ -6,7 +6,6 @@ for the same slots; defaults and bucketizing come after it. REGISTRY is the whol
 
 from collections.abc import Callable
 
-from tzx.runtime.errors import ConfigError
 from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.operators import (
     bool_mask,
@@ -18,6 +17,7 @@ from tzx.runtime.features.operators import (
     lookup,
     match,
     overlap,
+    tokenize,
 )
 from tzx.runtime.features.operators import id as id_operator
 from tzx.runtime.features.operators import raw as raw_operator
@@ -32,6 +32,7 @@ REGISTRY: dict[str, Callable[[Declared, Inputs], Operator]] = {
     "match_feature": match.make,
     "overlap_feature": overlap.make,
     "expr_feature": expr.make,
+    "tokenize_feature": tokenize.make,
     "custom_feature": custom.make,
     "kv_dot_product": kv_dot_product.make,
     "bool_mask_feature": bool_mask.make,
@@ -43,15 +44,9 @@ def make_operator(declared: Declared, inputs: Inputs) -> Operator:
     """The operator of a feature over these inputs.
 
     Raises:
-        ConfigError: this version has none for its type, or its options do not work.
+        ConfigError: its options do not work.
     """
-    maker = REGISTRY.get(declared.kind)
-    if maker is None:
-        raise ConfigError(
-            f"{declared.kind} is not generated from raw input yet ({', '.join(REGISTRY)} are); "
-            "generate its column beforehand and read it with fg_mode: FG_NONE or FG_BUCKETIZE"
-        )
-    return maker(declared, inputs)
+    return REGISTRY[declared.kind](declared, inputs)
 
 
 __all__ = ["REGISTRY", "Operator", "make_operator"]

@@ -15,9 +15,9 @@ from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.numbers import to_strings
 from tzx.runtime.features.operators.base import drop_empty_words, normalized
 from tzx.runtime.features.operators.custom.shared import parameters, text_parameter, whole_text
-from tzx.runtime.features.operators.custom.texts import arrow_texts
 from tzx.runtime.features.ragged import Ragged, head_values
 from tzx.runtime.features.reading import Layout
+from tzx.runtime.features.texts import arrow_texts
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.operators.base import layout_of, normalized
 from tzx.runtime.features.operators.custom.shared import align_elements, check_single, parameters, whole_text
-from tzx.runtime.features.operators.custom.texts import list_per_slot, one_per_slot
 from tzx.runtime.features.ragged import BadValue, Ragged, head_values
 from tzx.runtime.features.reading import Layout, read
+from tzx.runtime.features.texts import list_per_slot, one_per_slot
 
 ROW_OF_ARRAY = Layout(separator=b"", drop_empty=True)
 
