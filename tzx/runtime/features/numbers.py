@@ -43,6 +43,9 @@ def _arrow_text(values: Strings) -> pa.Array:
     """The strings as an Arrow array of their own, spaces around them removed."""
     from tzx.runtime.features.kernels import text
 
+    if len(values) and text.clean(values.data, values.starts, values.ends):
+        offsets = np.append(values.starts, values.ends[-1])
+        return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(values.data))
     data, offsets = text.trim(values.data, values.starts, values.ends)
     return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(data))
 
