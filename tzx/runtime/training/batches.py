@@ -4,37 +4,42 @@ Sharded tables exchange ids in every step, so a rank that stopped early would ha
 ranks agree whether anyone still has a batch; one that has none repeats a batch and marks it as filling.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.batch import Batch, Jagged
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.packing import pack
 from tzx.runtime.features import Feature, FeatureSet
 from tzx.runtime.features.arrays import DenseData, FeatureData, SequenceDenseData, SequenceSparseData, SparseData
+from tzx.runtime.protos.data_pb2 import DataConfig
 from tzx.runtime.training.process import Process
+
+
+@dataclass
+class StopRequest:
+    """Set by a signal on this rank alone; other ranks learn of it at the next common step."""
+
+    made: bool = False
 
 
 class LockstepBatches:
     """Iterate over (batch, is_filling, stop) with the same number of steps on every rank.
 
-    `request_stop` on any rank makes `stop` true on all ranks in the same step.
+    A stop request on any rank makes `stop` true on all ranks in the same step. Nothing else may decide to stop: a rank
+    that acted on its own request at once would leave the others waiting for it.
     """
 
-    def __init__(self, batches: Iterator[Batch], filler: Batch, process: Process) -> None:
+    def __init__(self, batches: Iterator[Batch], filler: Batch, process: Process, stop: StopRequest) -> None:
         self._batches = batches
         self._filler = filler
         self._process = process
-        self._stop_requested = False
-
-    def request_stop(self) -> None:
-        """Ask all ranks to stop at their next common step."""
-        self._stop_requested = True
+        self._stop = stop
 
     def __iter__(self) -> Iterator[tuple[Batch, bool, bool]]:
         while True:
@@ -48,18 +53,26 @@ class LockstepBatches:
 
     def _agree(self, has_batch: bool) -> tuple[bool, bool]:
         if self._process.world_size == 1:
-            return has_batch, self._stop_requested
-        flags = torch.tensor([has_batch, self._stop_requested], dtype=torch.int32)
+            return has_batch, self._stop.made
+        flags = torch.tensor([has_batch, self._stop.made], dtype=torch.int32)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags[0]), bool(flags[1])
 
 
-def one_row_batch(features: FeatureSet, loader: DataLoader, labels: Iterable[str]) -> Batch:
+def one_row_batch(features: FeatureSet, loader: DataLoader, config: DataConfig) -> Batch:
     """A batch of one row without ids, for a rank that never gets a batch of its own."""
     batch = pack({f.name: _nothing(f) for f in features.features}, loader.layout, 1)
-    dtypes = {name: loader.schema.field(name).type for name in labels}
-    zeros = {name: torch.zeros(1, dtype=_label_dtype(kind)) for name, kind in dtypes.items()}
-    return replace(batch, labels=zeros)
+    kinds = {name: loader.schema.field(name).type for name in config.label_fields}
+    lists = {name: kind.value_type for name, kind in kinds.items() if pa.types.is_list(kind)}
+    return replace(
+        batch,
+        labels={name: torch.zeros(1, dtype=_label_dtype(kind)) for name, kind in kinds.items() if name not in lists},
+        jagged_labels={
+            name: Jagged(torch.zeros(0, dtype=_label_dtype(kind)), torch.zeros(1, dtype=torch.int32))
+            for name, kind in lists.items()
+        },
+        sample_weights={name: torch.ones(1) for name in config.sample_weight_fields},
+    )
 
 
 def _label_dtype(kind: pa.DataType) -> torch.dtype:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from tzx.runtime.data.loader import DataLoader
+from tzx.runtime.errors import Preempted
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
 from tzx.runtime.training.precision import autocast
 from tzx.runtime.training.progress import Progress
@@ -19,15 +20,21 @@ RESULTS = "train_eval_result_v2.txt"
 
 @torch.no_grad()
 def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
-    """Metrics of the session's model over `loader`, limited to `eval_config.num_steps` if set."""
+    """Metrics of the session's model over `loader`, limited to `eval_config.num_steps` if set.
+
+    Raises:
+        Preempted: SIGTERM came meanwhile.
+    """
     config, process, model = session.config.eval_config, session.process, session.model
     training = session.sharded.training
     session.sharded.eval()
     model.reset_metrics()
-    filler = one_row_batch(session.features, loader, session.config.data_config.label_fields)
-    batches = LockstepBatches(loader.epoch(), filler, process)
+    filler = one_row_batch(session.features, loader, session.config.data_config)
+    batches = LockstepBatches(loader.epoch(), filler, process, session.stop)
     progress = Progress("evaluate", process.world_size, process.is_chief)
-    for number, (batch, filling, _) in enumerate(batches, 1):
+    for number, (batch, filling, stop) in enumerate(batches, 1):
+        if stop:  # only training listens to signals, and it saves before it evaluates
+            raise Preempted(f"stopped by SIGTERM while evaluating {session.saved}; go on with --continue_train")
         with autocast(session.config.train_config.mixed_precision, process.device):
             batch = batch.to(process.device, non_blocking=True)
             losses, predictions = session.sharded(batch)

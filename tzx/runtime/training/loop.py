@@ -17,6 +17,7 @@ from tzx.runtime.training.batches import LockstepBatches, one_row_batch
 from tzx.runtime.training.precision import autocast, clip_gradients, make_scaler
 from tzx.runtime.training.profiling import StepProfiler
 from tzx.runtime.training.progress import Progress, seconds_since_process_start
+from tzx.runtime.training.seeds import seed_step
 from tzx.runtime.training.session import Session
 from tzx.runtime.training.summaries import Summaries
 
@@ -44,9 +45,7 @@ class TrainingLoop:
         self._progress = Progress("train", process.world_size, process.is_chief)
         wants_board = process.is_chief and self._config.use_tensorboard
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
-        self._saved_step = -1
-        self._stop = False
-        self._batches: LockstepBatches | None = None
+        self._evaluated_step = -1
         self._first = True
 
     def run(self) -> None:
@@ -66,14 +65,14 @@ class TrainingLoop:
     def _run_epoch(self, profiler: StepProfiler) -> None:
         session = self._session
         start, steps_before = session.position, session.step
-        filler = one_row_batch(session.features, self._loader, session.config.data_config.label_fields)
-        self._batches = LockstepBatches(self._loader.epoch(session.epoch, start), filler, session.process)
-        for batch, filling, stop in self._batches:
+        filler = one_row_batch(session.features, self._loader, session.config.data_config)
+        epoch = self._loader.epoch(session.epoch, start)
+        for batch, filling, stop in LockstepBatches(epoch, filler, session.process, session.stop):
             losses = self._step(batch, filling)
             session.position = batch.position if not filling else session.position
             self._after_step(batch, filling, losses)
             profiler.step()
-            if stop or self._stop:
+            if stop or (session.stop.made and session.process.world_size == 1):
                 self._preempt()
             if self._is_done():
                 return
@@ -89,6 +88,7 @@ class TrainingLoop:
 
     def _step(self, batch: Batch, filling: bool) -> dict[str, Tensor]:
         session, accumulate = self._session, max(self._config.gradient_accumulation_steps, 1)
+        seed_step(session.settings.seed, session.process.rank, session.step)
         for optimizer in session.optimizers():
             optimizer.set_lr(session.step, session.epoch)
         if session.table_optimizer is not None:
@@ -165,14 +165,14 @@ class TrainingLoop:
             self._summaries.scalars("gradient", {"global_norm": norm}, self._session.step)
 
     def _checkpoint(self) -> None:
-        if self._saved_step == self._session.step:
+        if self._evaluated_step == self._session.step:
             return
         began = time.perf_counter()
         path = state.save(self._session)
-        self._saved_step = self._session.step
         if self._session.process.is_chief:
             logger.info("saved %s in %.1f s", path, time.perf_counter() - began)
         self._on_checkpoint()
+        self._evaluated_step = self._session.step
 
     def _is_done(self) -> bool:
         if self._config.HasField("num_steps"):
@@ -182,9 +182,7 @@ class TrainingLoop:
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
         logger.warning("SIGTERM: saving a checkpoint, then leaving; a second SIGTERM leaves at once")
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._stop = True
-        if self._batches is not None:
-            self._batches.request_stop()
+        self._session.stop.made = True
 
     def _preempt(self) -> None:
         path = state.save(self._session)

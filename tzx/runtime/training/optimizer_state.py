@@ -58,6 +58,26 @@ def load_dense_state(folder: Path, optimizers: Iterable[ScheduledOptimizer], pre
     return left
 
 
+def accumulated_gradients(optimizers: Iterable[ScheduledOptimizer], prefix: str) -> TensorMap:
+    """Gradients between two updates of the dense parameters; none right after an update, which clears them."""
+    return {
+        name.removeprefix(prefix): parameter.grad
+        for scheduled in optimizers
+        for name, parameter in _named_parameters(scheduled)
+        if parameter.grad is not None
+    }
+
+
+def load_gradients(folder: Path, optimizers: Iterable[ScheduledOptimizer], prefix: str) -> None:
+    """Go on accumulating where `accumulated_gradients` were saved."""
+    parameters = {n.removeprefix(prefix): p for scheduled in optimizers for n, p in _named_parameters(scheduled)}
+    saved = read_metadata(folder).state_dict_metadata
+    gradients = {name: torch.zeros_like(parameters[name]) for name in parameters.keys() & saved.keys()}
+    load_tensors(folder, gradients)
+    for name, gradient in gradients.items():
+        parameters[name].grad = gradient
+
+
 def _empty_like_saved(entry: TensorStorageMetadata, device: torch.device) -> Tensor:
     # torch keeps scalar step counts on the CPU unless an optimizer is capturable or fused
     where = device if entry.size else torch.device("cpu")

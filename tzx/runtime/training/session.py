@@ -24,6 +24,7 @@ from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+from tzx.runtime.training.batches import StopRequest
 from tzx.runtime.training.ema import MovingAverage
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
 from tzx.runtime.training.precision import set_tf32
@@ -72,6 +73,8 @@ class Session:
     step: int = 0
     epoch: int = 0
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
+    saved: Path | None = None  # the newest checkpoint in model_dir that this session has written or started from
+    stop: StopRequest = field(default_factory=StopRequest)
 
     @property
     def model_dir(self) -> Path:
@@ -99,7 +102,7 @@ class Session:
 
     def averaged(self, wanted: bool) -> AbstractContextManager[None]:
         """Use the moving average of the dense parameters within, where there is one and it is wanted."""
-        return self.ema.applied() if wanted and self.ema is not None else nullcontext()
+        return self.ema.applied() if wanted and self.ema is not None and self.ema.updates else nullcontext()
 
 
 def build_session(config: EasyRecConfig, process: Process, settings: RunSettings, training: bool) -> Session:

@@ -13,7 +13,13 @@ from tzx.runtime.config import dump_config
 from tzx.runtime.data.plan import merge_positions
 from tzx.runtime.errors import UserError
 from tzx.runtime.training import checkpoint as ckpt
-from tzx.runtime.training.optimizer_state import dense_state, load_dense_state, table_state
+from tzx.runtime.training.optimizer_state import (
+    accumulated_gradients,
+    dense_state,
+    load_dense_state,
+    load_gradients,
+    table_state,
+)
 from tzx.runtime.training.session import PREFIX, Session
 
 logger = logging.getLogger("tzx")
@@ -34,14 +40,18 @@ def _is_metric(name: str) -> bool:
 
 
 def save(session: Session) -> Path:
-    """Write checkpoint `model.ckpt-<step>`; all ranks call this together."""
+    """Write checkpoint `model.ckpt-<step>` unless it is there already; all ranks call this together."""
     path = session.model_dir / f"model.ckpt-{session.step}"
+    if session.saved == path:  # written again it would be missing for a while
+        return path
     write = {"model": lambda folder: ckpt.save_tensors(folder, model_state(session))}
     if session.table_optimizer or session.dense_optimizers:
         write["optimizer"] = lambda folder: ckpt.save_tensors(folder, _optimizer_state(session))
-    if session.ema is not None:
+    if session.ema is not None and session.ema.updates:
         averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
         write["dense_ema"] = lambda folder: ckpt.save_tensors(folder, averages)
+    if gradients := accumulated_gradients(session.dense_optimizers, PREFIX):
+        write["gradients"] = lambda folder: ckpt.save_tensors(folder, gradients)
     files = {
         "plan": session.plan,
         "dataloader_state.json": _merged_position(session),
@@ -52,6 +62,7 @@ def save(session: Session) -> Path:
         },
     }
     ckpt.commit(path, session.process.is_chief, write, files)
+    session.saved = path
     if session.process.is_chief:
         ckpt.prune(session.model_dir, session.config.train_config.keep_checkpoint_max, protected=path)
     return path
@@ -80,6 +91,9 @@ def restore(session: Session, checkpoint: Path) -> None:
     session.step = meta.get("step", ckpt.step_of(checkpoint))
     session.epoch = meta.get("epoch", 0)
     session.position = ckpt.read_json(checkpoint / "dataloader_state.json") or None
+    session.saved = checkpoint
+    if (checkpoint / "gradients").is_dir():
+        load_gradients(checkpoint / "gradients", session.dense_optimizers, PREFIX)
     if session.ema is not None and (checkpoint / "dense_ema").is_dir():
         averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
         _warn("moving average", ckpt.load_tensors(checkpoint / "dense_ema", averages))

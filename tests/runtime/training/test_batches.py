@@ -1,0 +1,54 @@
+"""Ranks that run out of batches at different times take part until the last one is done."""
+
+from types import SimpleNamespace
+
+import torch
+import torch.multiprocessing as mp
+
+from tzx.runtime.training.batches import LockstepBatches
+from tzx.runtime.training.process import Process
+
+
+def steps_of(rank, world_size, counts, stop_at, queue):
+    process = Process(rank=rank, world_size=world_size)
+    torch.distributed.init_process_group("gloo", init_method=queue[0], rank=rank, world_size=world_size)
+    lockstep = LockstepBatches(iter(SimpleNamespace(number=i) for i in range(counts[rank])), "filler", process)
+    seen = []
+    for batch, filling, stop in lockstep:
+        seen.append((getattr(batch, "number", batch), filling, stop))
+        if (rank, len(seen)) == stop_at:
+            lockstep.request_stop()
+        if stop:
+            break
+    queue[1].put((rank, seen))
+    torch.distributed.destroy_process_group()
+
+
+def run(tmp_path, counts, stop_at=None):
+    context = mp.get_context("spawn")
+    results = context.Queue()
+    store = f"file://{tmp_path}/store"
+    workers = [
+        context.Process(target=steps_of, args=(rank, len(counts), counts, stop_at, (store, results)))
+        for rank in range(len(counts))
+    ]
+    for worker in workers:
+        worker.start()
+    seen = dict(results.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    return seen
+
+
+def test_a_rank_without_batches_repeats_its_last_or_the_filler(tmp_path):
+    seen = run(tmp_path, counts=[3, 0, 1])
+    assert seen[0] == [(0, False, False), (1, False, False), (2, False, False)]
+    assert seen[1] == [("filler", True, False)] * 3
+    assert seen[2] == [(0, False, False), (0, True, False), (0, True, False)]
+
+
+def test_a_stop_asked_for_by_one_rank_stops_all_in_the_same_step(tmp_path):
+    seen = run(tmp_path, counts=[9, 9], stop_at=(1, 4))
+    assert [len(s) for s in seen.values()] == [5, 5]
+    assert all(s[-1][2] and not s[-2][2] for s in seen.values())

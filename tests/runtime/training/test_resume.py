@@ -1,0 +1,125 @@
+"""Resuming in places where state is easily forgotten, and what a second run over a finished one does."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from tzx.runtime.errors import Preempted
+from tzx.runtime.features import FeatureSet
+from tzx.runtime.models import build_model
+from tzx.runtime.training import checkpoint as ckpt
+from tzx.runtime.training import loop
+from tzx.runtime.training.jobs import TrainOptions, train
+from tzx.runtime.training.process import Process
+from tzx.runtime.training.session import build_session
+from tzx.runtime.training.settings import RunSettings
+
+
+def train_to(config, steps, **options):
+    config.train_config.ClearField("num_epochs")
+    config.train_config.num_steps = steps
+    train(config, TrainOptions(**options))
+
+
+def weights(config, step):
+    model = build_model(config, FeatureSet.from_config(config.feature_configs, config.data_config))
+    ckpt.load_unsharded(ckpt.resolve_checkpoint(f"{config.model_dir}/model.ckpt-{step}"), model)
+    return model.state_dict()
+
+
+def assert_resuming_is_exact(config, root, stop, end):
+    config.eval_input_path = ""
+    train_to(config, end)
+    whole = weights(config, end)
+    config.model_dir = str(root / "resumed")
+    train_to(config, stop)
+    train_to(config, end, continue_train=True)
+    resumed = weights(config, end)
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+
+def test_between_two_accumulated_updates(config, root):
+    config.train_config.gradient_accumulation_steps = 3
+    assert_resuming_is_exact(config, root, stop=10, end=15)
+
+
+def test_with_dropout(config, root):
+    config.model_config.deepfm.deep.dropout_ratio.append(0.3)
+    assert_resuming_is_exact(config, root, stop=7, end=12)
+
+
+def events(monkeypatch, run):
+    """Steps at which `run` writes and removes checkpoints."""
+    written, removed = [], []
+    commit, rmtree = ckpt.commit, ckpt.shutil.rmtree
+    monkeypatch.setattr(ckpt, "commit", lambda path, *rest: (written.append(path.name), commit(path, *rest)))
+    monkeypatch.setattr(ckpt.shutil, "rmtree", lambda path, **kw: (removed.append(path), rmtree(path, **kw)))
+    run()
+    return written, removed
+
+
+def test_continuing_a_finished_run_leaves_its_checkpoint_alone(config, root, monkeypatch):
+    train_to(config, 4)
+    results = root / "run" / "train_eval_result_v2.txt"
+    before = results.read_text()
+    assert events(monkeypatch, lambda: train_to(config, 4, continue_train=True)) == ([], [])
+    assert results.read_text() == 2 * before  # it may have been killed before it could evaluate
+
+
+def test_the_last_step_of_an_epoch_is_saved_once(config, root, monkeypatch):
+    config.train_config.save_checkpoints_steps = 25  # an epoch has as many
+    written, removed = events(monkeypatch, lambda: train(config, TrainOptions()))
+    assert (written, removed) == (["model.ckpt-25", "model.ckpt-50"], [])
+    lines = (root / "run" / "train_eval_result_v2.txt").read_text().splitlines()
+    assert [json.loads(line)["global_step"] for line in lines] == [25, 50]
+    assert events(monkeypatch, lambda: train(config, TrainOptions(continue_train=True))) == ([], [])
+
+
+def sigterm_when(monkeypatch, name, condition):
+    """Send this process SIGTERM in the middle of the loop's method `name`."""
+    method = getattr(loop.TrainingLoop, name)
+
+    def signalled(self, *args):
+        if condition(self._session.step):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return method(self, *args)
+
+    monkeypatch.setattr(loop.TrainingLoop, name, signalled)
+
+
+def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(config, root, monkeypatch):
+    sigterm_when(monkeypatch, "_checkpoint", lambda step: step == 15)
+    with pytest.raises(Preempted, match=r"while evaluating .*model\.ckpt-15; go on with --continue_train"):
+        train(config, TrainOptions())
+    assert [p.name for p in ckpt.committed_checkpoints(root / "run")] == ["model.ckpt-15"]
+    assert not (root / "run" / "train_eval_result_v2.txt").exists()
+
+
+def test_sigterm_before_the_first_step_and_between_epochs_is_not_lost(config, root, monkeypatch):
+    sigterm_when(monkeypatch, "_run_epoch", lambda step: step in (0, 25))
+    for steps in (1, 26):
+        with pytest.raises(Preempted, match=f"at step {steps};"):
+            train(config, TrainOptions(continue_train=steps == 26))
+
+
+def test_averages_count_only_after_their_first_update(config):
+    config.train_config.dense_optimizer.ema.decay = 0.5
+    process = Process()
+    process.join_group()
+    try:
+        session = build_session(config, process, RunSettings(), training=True)
+        name, parameter = next(iter(session.ema._parameters.items()))
+        with torch.no_grad():
+            parameter.add_(1.0)
+        with session.averaged(True):
+            assert not torch.equal(parameter, session.ema.tensors[name])
+        session.ema.update()
+        with torch.no_grad():
+            parameter.add_(1.0)
+        with session.averaged(True):
+            assert torch.equal(parameter, session.ema.tensors[name])
+    finally:
+        process.leave_group()
