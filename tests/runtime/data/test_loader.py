@@ -251,6 +251,8 @@ def test_more_ranks_than_rows(tmp_path: Path, make_loader: Make, kit: Kit) -> No
         (pa.array(["a", "b"]), "label column 'label' has type string; a label is an integer"),
         (pa.array([1, None]), r"a\.parquet, row group 0, row 1: label 'label' is null"),
         (pa.array([[1], [None]]), r"row 1: label 'label' has a null in its list"),
+        (pa.array([1.0, float("nan")]), r"a\.parquet, row group 0, row 1: label 'label' is NaN"),
+        (pa.array([[], [0.0, float("nan")]]), r"a\.parquet, row group 0, row 1: label 'label' is NaN"),
     ],
 )
 def test_bad_labels(tmp_path: Path, make_loader: Make, label: pa.Array, message: str) -> None:
@@ -268,6 +270,16 @@ def test_a_null_weight_and_a_weight_of_text(tmp_path: Path, make_loader: Make, k
     pq.write_table(pa.table(rows | {"w": [1.0, None]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="row 1: sample weight 'w' is null"):
         list(make_loader(str(tmp_path / "a.parquet"), config).epoch())
+    pq.write_table(pa.table(rows | {"w": [1.0, float("nan")]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="row 1: sample weight 'w' is NaN"):
+        list(make_loader(str(tmp_path / "a.parquet"), config).epoch())
+
+
+def test_a_csv_file_of_a_header_only_has_no_rows(tmp_path: Path, make_loader: Make, kit: Kit) -> None:
+    (tmp_path / "a.csv").write_text("row,x,label\n")
+    config = kit.data_config(dataset_type=data_pb2.CsvDataset, with_header=True)
+    with pytest.raises(DataError, match=r"there are no rows to train on in .*a\.csv"):
+        make_loader(str(tmp_path / "a.csv"), config)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -41,7 +41,7 @@ def label_columns(batch: pa.RecordBatch, labels: Sequence[str]) -> Iterator[tupl
     """Sections of the flat block for the labels: integers as int64, floats as float32, lists as values and lengths.
 
     Raises:
-        RowError: a label is null.
+        RowError: a label is null or NaN.
     """
     for name in labels:
         column = batch.column(name)
@@ -52,9 +52,11 @@ def label_columns(batch: pa.RecordBatch, labels: Sequence[str]) -> Iterator[tupl
                 owner = pc.list_parent_indices(column)[_first_null(values)].as_py()
                 raise RowError(f"label {name!r} has a null in its list", owner)
             lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+            _refuse_nan(column, f"label {name!r}")
             yield f"label_values/{name}", [_numbers(values)]
             yield f"label_lengths/{name}", [lengths.astype(np.int32, copy=False)]
         else:
+            _refuse_nan(column, f"label {name!r}")
             yield f"label/{name}", [_numbers(column)]
 
 
@@ -62,17 +64,30 @@ def weight_columns(batch: pa.RecordBatch, weights: Sequence[str]) -> Iterator[tu
     """Sections of the flat block for sample weights, float32.
 
     Raises:
-        RowError: a weight is null.
+        RowError: a weight is null or NaN.
     """
     for name in weights:
         column = batch.column(name)
         _refuse_null(column, f"sample weight {name!r}")
+        _refuse_nan(column, f"sample weight {name!r}")
         yield f"sample_weight/{name}", [_to_numpy(column).astype(np.float32, copy=False)]
 
 
 def _refuse_null(column: pa.Array, what: str) -> None:
     if column.null_count:
         raise RowError(f"{what} is null; fill it or leave the row out", _first_null(column))
+
+
+def _refuse_nan(column: pa.Array, what: str) -> None:
+    """One NaN would make every parameter of the model NaN."""
+    values = column.flatten() if pa.types.is_list(column.type) else column
+    if not pa.types.is_floating(values.type):
+        return
+    bad = np.isnan(_to_numpy(values))
+    if bad.any():
+        at = int(np.argmax(bad))
+        row = at if values is column else pc.list_parent_indices(column)[at].as_py()
+        raise RowError(f"{what} is NaN; fill it or leave the row out", row)
 
 
 def _first_null(column: pa.Array) -> int:

@@ -205,9 +205,9 @@ class DataLoader:
             raise ConfigError(f"data_config.{sampler}: samplers come with the match models; this version has none")
         if not self.batch_size:
             raise ConfigError("data_config.batch_size is 0; give at least 1")
-        if self._needs_labels:
-            check_types(self.schema, config.label_fields, config.sample_weight_fields)
         if not self.num_rows:
             if self._options.mode == "train":
                 raise DataError(f"there are no rows to train on in {paths}")
             logger.warning("there are no rows in %s", paths)
+        elif self._needs_labels:
+            check_types(self.schema, config.label_fields, config.sample_weight_fields)

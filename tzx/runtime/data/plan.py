@@ -109,7 +109,8 @@ class Position:
         if state.get("rows", num_rows) != num_rows:
             raise UserError(
                 f"the stored data position belongs to a data set of {state['rows']} rows, but this one has {num_rows};"
-                " give the same input files, or start a new epoch"
+                " give the same input files, or start from the parameters alone with --fine_tune_checkpoint and a new"
+                " --model_dir"
             )
         generations: list[tuple[Settings, dict[int, int]]] = []
         while f"{len(generations)}.world_size" in state:

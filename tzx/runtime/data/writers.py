@@ -1,5 +1,6 @@
 """Writers of record batches: one part file per process, which gets its name only when it is whole."""
 
+import contextlib
 import os
 import posixpath
 import uuid
@@ -141,7 +142,8 @@ class _Part:
     def discard(self) -> None:
         """Remove what has been written."""
         if self._stream is not None:
-            self._stream.close()
+            with contextlib.suppress(OSError):  # it flushes first, which fails again on a full disk
+                self._stream.close()
             self._stream = None
         if self._fs.exists(self._temporary):
             self._fs.rm(self._temporary)
