@@ -17,7 +17,9 @@ def counted(targets, scores):
 def test_pairs_equal_a_count_one_by_one(rows):
     groups, targets, scores = (np.array([row[i] for row in rows], dtype=np.int64) for i in range(3))
     groups = np.unique(groups, return_inverse=True)[1]
-    found = concordant_pairs(torch.tensor(groups), torch.tensor(targets).double(), torch.tensor(scores).float())
+    found = concordant_pairs(
+        torch.tensor(groups), torch.tensor(targets).double(), torch.tensor(scores).float(), len(set(groups))
+    )
     expected = [counted(targets[groups == g], scores[groups == g]) for g in np.unique(groups)]
     assert found.tolist() == expected
 
