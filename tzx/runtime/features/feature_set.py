@@ -74,6 +74,11 @@ class FeatureSet:
         """Features by full name."""
         return MappingProxyType({feature.name: feature for feature in self.features})
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Full names of all features, stubs too."""
+        return tuple(node.feature.name for node in self._nodes)
+
     def generate(self, record_batch: pa.RecordBatch, is_training: bool = False) -> dict[str, FeatureData]:
         """Make all features of a batch of rows.
 
