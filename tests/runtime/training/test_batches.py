@@ -5,19 +5,21 @@ from types import SimpleNamespace
 import torch
 import torch.multiprocessing as mp
 
-from tzx.runtime.training.batches import LockstepBatches
+from tzx.runtime.training.batches import LockstepBatches, StopRequest
 from tzx.runtime.training.process import Process
 
 
 def steps_of(rank, world_size, counts, stop_at, queue):
     process = Process(rank=rank, world_size=world_size)
     torch.distributed.init_process_group("gloo", init_method=queue[0], rank=rank, world_size=world_size)
-    lockstep = LockstepBatches(iter(SimpleNamespace(number=i) for i in range(counts[rank])), "filler", process)
+    stop_request = StopRequest()
+    batches = iter(SimpleNamespace(number=i) for i in range(counts[rank]))
+    lockstep = LockstepBatches(batches, "filler", process, stop_request)
     seen = []
     for batch, filling, stop in lockstep:
         seen.append((getattr(batch, "number", batch), filling, stop))
         if (rank, len(seen)) == stop_at:
-            lockstep.request_stop()
+            stop_request.made = True
         if stop:
             break
     queue[1].put((rank, seen))
