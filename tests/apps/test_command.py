@@ -100,6 +100,14 @@ def test_the_rank_is_named_when_there_are_several() -> None:
     assert done.stderr.strip() == "[rank 3] error: x"
 
 
+def test_ranks_that_lost_a_peer_leave_the_word_to_it() -> None:
+    lost = "raise RuntimeError('[gloo/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:2989')"
+    done = app(lost, env={"RANK": "0", "WORLD_SIZE": "2"})
+    assert done.stderr.strip() == "[rank 0] error: lost the connection to another rank, whose own error says why"
+    assert done.returncode == 1
+    assert "Traceback" in app(lost).stderr
+
+
 PARSE = (
     "p = Parser('Trains.', prog='train'); add_config_flags(p); p.add_argument('--model_dir'); "
     "print(vars(p.parse_args(argv)))"
@@ -133,6 +141,7 @@ def test_config_flags() -> None:
         "config": "x.config",
         "sets": ["a=1,2", "b=[3]"],
         "edit_config_json": "{}",
+        "user_module": None,
         "debug": False,
         "model_dir": None,
     }

@@ -7,18 +7,21 @@ import gc
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tzx.runtime.errors import ConfigError, TzxError
 
 INTERRUPTED = 130
 # What a user mistyped shows up as these; every other OSError is the machine's fault and worth a retry.
 _USER_OS_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+# What gloo and NCCL say on the ranks that are left when one has ended.
+_LOST_PEER = re.compile(r"Connection (closed|reset) by peer|a remote process exit")
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_config_flags(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Adds what all apps that read a config share: config, sets (list of K=V), edit_config_json, debug."""
+    """Adds what all apps that read a config share: config, sets (list of K=V), edit_config_json, user_module, debug."""
     parser.add_argument(
         "--config",
         "--pipeline_config_path",
@@ -77,7 +80,25 @@ def add_config_flags(parser: argparse.ArgumentParser, required: bool = True) -> 
     parser.add_argument(
         "--edit_config_json", metavar="JSON", help="override config fields with a JSON object of path to value"
     )
+    parser.add_argument(
+        "--user_module",
+        action=_Load,
+        metavar="FILE",
+        help="Python file, or module, that registers operators and models of your own; may be repeated",
+    )
     add_debug_flag(parser)
+
+
+class _Load(argparse.Action):
+    """Imports the module as soon as it is read: what it registers is there before a config is looked at."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        from tzx.runtime.user_module import load_user_module
+
+        load_user_module(values)
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), values])
 
 
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +155,8 @@ def _explain(error: BaseException) -> tuple[int, str, bool]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         where = f"{error.filename}: " if error.filename else ""
         return 74, f"{where}{error.strerror}", True
+    if os.environ.get("WORLD_SIZE", "1") != "1" and _LOST_PEER.search(str(error)):
+        return 1, "lost the connection to another rank, whose own error says why", True
     return 1, f"{type(error).__name__}: {error}", False
 
 
