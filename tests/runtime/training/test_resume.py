@@ -61,12 +61,14 @@ def events(monkeypatch, run):
     return written, removed
 
 
-def test_continuing_a_finished_run_leaves_its_checkpoint_alone(config, root, monkeypatch):
+def test_continuing_a_finished_run_leaves_its_checkpoint_alone(config, root, monkeypatch, caplog):
     train_to(config, 4)
+    assert "nothing is left to train" not in caplog.text
     results = root / "run" / "train_eval_result_v2.txt"
     before = results.read_text()
     assert events(monkeypatch, lambda: train_to(config, 4, continue_train=True)) == ([], [])
     assert results.read_text() == 2 * before  # it may have been killed before it could evaluate
+    assert "nothing is left to train: train_config.num_steps is 4; raise it to go on" in caplog.text
 
 
 def test_the_last_step_of_an_epoch_is_saved_once(config, root, monkeypatch):

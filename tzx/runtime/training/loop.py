@@ -52,6 +52,10 @@ class TrainingLoop:
         """Train to the end; raises Preempted after saving when SIGTERM came."""
         before = signal.signal(signal.SIGTERM, self._on_sigterm)
         self._session.sharded.train()
+        if self._is_done() and self._session.process.is_chief:
+            limit = "num_steps" if self._config.HasField("num_steps") else "num_epochs"
+            reached = f"train_config.{limit} is {getattr(self._config, limit)}"
+            logger.warning("nothing is left to train: %s; raise it to go on", reached)
         try:
             with StepProfiler(self._session, self._config.is_profiling) as profiler:
                 while not self._is_done():
@@ -167,9 +171,9 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         if self._evaluated_step == self._session.step:
             return
-        began = time.perf_counter()
+        began, before = time.perf_counter(), self._session.saved
         path = state.save(self._session)
-        if self._session.process.is_chief:
+        if self._session.process.is_chief and path != before:
             logger.info("saved %s in %.1f s", path, time.perf_counter() - began)
         self._on_checkpoint()
         self._evaluated_step = self._session.step

@@ -206,7 +206,8 @@ def pause_or_raise(error: Exception, file: InputFile, attempt: int) -> None:
 
 
 def _corrupt(error: Exception) -> str:
-    return f"the file is truncated or damaged; write it again ({str(error).splitlines()[0]})"
+    reason = str(error).splitlines()[0]
+    return f"the file is truncated, damaged or of another kind than data_config.dataset_type says ({reason})"
 
 
 def _retrying(
