@@ -49,6 +49,9 @@ def test_the_telling_failure_counts_even_if_another_rank_died_sooner() -> None:
     lost_peer, data_error, killed = Failed(1, 10), Failed(65, 11), Failed(-15, 9)
     assert root_failure([(0, lost_peer), (1, data_error), (2, killed)]) == (1, data_error)
     assert root_failure([(0, lost_peer), (2, killed)]) == (2, killed)
+    out_of_memory, aborted = Failed(-9, 12), Failed(-6, 10)
+    assert root_failure([(0, lost_peer), (1, aborted), (2, out_of_memory)]) == (2, out_of_memory)
+    assert root_failure([(0, out_of_memory), (1, data_error)]) == (1, data_error)
 
 
 WORKER = """

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -59,9 +60,14 @@ def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
 
 
 def root_failure(failures: Iterable[tuple[int, Failure]]) -> tuple[int, Failure]:
-    """The failure that explains the others: the first one with a telling code, else the first one."""
-    ordered = sorted(failures, key=lambda item: item[1].timestamp)
-    return next((item for item in ordered if item[1].exitcode in _TELLING), ordered[0])
+    """The failure that explains the others: a telling code, else a signal, else what came first."""
+    return min(failures, key=lambda item: (_rank_of_cause(item[1].exitcode), item[1].timestamp))
+
+
+def _rank_of_cause(code: int) -> int:
+    if code in _TELLING:
+        return 0
+    return 1 if code < 0 and code != -signal.SIGABRT else 2  # NCCL aborts the ranks that have lost their peer
 
 
 def _report(rank: int, failure: Failure) -> int:
