@@ -43,9 +43,6 @@ def _arrow_text(values: Strings) -> pa.Array:
     """The strings as an Arrow array of their own, spaces around them removed."""
     from tzx.runtime.features.kernels import text
 
-    if len(values) and text.clean(values.data, values.starts, values.ends):
-        offsets = np.append(values.starts, values.ends[-1])
-        return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(values.data))
     data, offsets = text.trim(values.data, values.starts, values.ends)
     return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(data))
 
@@ -72,12 +69,17 @@ def to_floats(ragged: Ragged) -> Numbers:
     values = ragged.values
     if not isinstance(values, Strings):
         return values.astype(np.float64) if values.dtype == np.int64 else values
-    array = _arrow_text(values)
-    try:
-        return arrow.view(array.cast(pa.float64()), np.float64)
-    except pa.ArrowInvalid:
-        bad = _first_failure(array)
-        raise bad_value(ragged, bad, f"{quoted(values.text(bad))} is not a number") from None
+    from tzx.runtime.features.kernels import text
+
+    numbers, others = text.parse_plain_floats(values.data, values.starts, values.ends)
+    if len(others):
+        array = _arrow_text(values[others])
+        try:
+            numbers[others] = arrow.view(array.cast(pa.float64()), np.float64)
+        except pa.ArrowInvalid:
+            bad = int(others[_first_failure(array)])
+            raise bad_value(ragged, bad, f"{quoted(values.text(bad))} is not a number") from None
+    return numbers
 
 
 def to_float32(ragged: Ragged) -> Float32:

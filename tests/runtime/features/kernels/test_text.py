@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tzx.runtime.features.kernels import text
+from tzx.runtime.features.numbers import to_floats
+from tzx.runtime.features.ragged import Ragged, Strings
 
 PIECES = st.lists(st.sampled_from(["a", "bc", "|", ";", "||", "", "\x1d", "é", "::"]), max_size=8).map("".join)
 
@@ -91,3 +93,15 @@ def test_last_colon_and_trimming():
     assert (places - starts).tolist() == [3, 4, 0, 6, 0]
     trimmed, offsets = text.trim(data, starts, ends)
     assert words_of(trimmed, offsets[:-1], offsets[1:]) == ["a:b:1", "none", ":", "1.5", ""]
+
+
+@given(st.lists(st.from_regex(r"-?[0-9]{1,17}(\.[0-9]{0,9})?", fullmatch=True) | st.floats().map(repr), min_size=1))
+@settings(max_examples=300, deadline=None)
+def test_plain_floats_equal_python(words):
+    strings = Strings.of([word.encode() for word in words])
+    numbers, others = text.parse_plain_floats(strings.data, strings.starts, strings.ends)
+    wanted = [float(word) for word in words]
+    for at in set(range(len(words))) - set(others.tolist()):
+        assert numbers[at].hex() == wanted[at].hex()
+    made = to_floats(Ragged(strings, np.ones(len(words), np.int32)))
+    np.testing.assert_array_equal(made, wanted)

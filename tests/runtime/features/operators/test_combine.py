@@ -8,6 +8,13 @@ from hypothesis import strategies as st
 
 from tzx.runtime.errors import ConfigError, DataError
 
+
+def gaps(values: list[float]) -> list[float]:
+    """Differences of neighbours in rising order; 0 for a single value."""
+    rising = sorted(values)
+    return [b - a for a, b in zip(rising, rising[1:], strict=False)] or [0]
+
+
 COMBINERS = {
     "sum": sum,
     "mean": lambda x: sum(x) / len(x),
@@ -15,6 +22,8 @@ COMBINERS = {
     "min": min,
     "max": max,
     "count": len,
+    "gap_min": lambda x: min(gaps(x)),
+    "gap_max": lambda x: max(gaps(x)),
 }
 NUMBERS = st.none() | st.lists(st.sampled_from([0.5, 1.0, -2.0, 30.0]), max_size=5)
 

@@ -11,7 +11,18 @@ from tzx.runtime.errors import ConfigError, DataError
 KEYS = [f"k{i}" for i in range(40)]
 MAPS = st.none() | st.lists(st.tuples(st.sampled_from(KEYS), st.integers(-9, 9)), max_size=40)
 ASKED = st.none() | st.lists(st.sampled_from(KEYS), max_size=6)
-COMBINERS = {"sum": sum, "mean": lambda x: sum(x) / len(x), "min": min, "max": max, "count": len}
+
+
+def gaps(values: list[float]) -> list[float]:
+    """Differences of neighbours in rising order; 0 for a single value."""
+    rising = sorted(values)
+    return [b - a for a, b in zip(rising, rising[1:], strict=False)] or [0]
+
+
+COMBINERS = {"sum": sum, "mean": lambda x: sum(x) / len(x), "min": min, "max": max, "count": len} | {
+    "gap_min": lambda x: min(gaps(x)),
+    "gap_max": lambda x: max(gaps(x)),
+}
 
 
 def config(rest: str) -> str:

@@ -1,5 +1,7 @@
 """OverlapFeature against Python sets and list searches."""
 
+from itertools import combinations
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from tzx.runtime.errors import ConfigError
 
-WORDS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=7)
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "longer than eight"]), max_size=20)
 
 
 def config(method: str, rest: str = "") -> str:
@@ -20,12 +22,28 @@ def place(query: list[str], title: list[str]) -> int:
     return next((at for at in starts if title[at : at + len(query)] == query), -1)
 
 
+def cover(wanted: set[str], title: list[str]) -> int:
+    runs = (title[a : b + 1] for a in range(len(title)) for b in range(a, len(title)))
+    return min(len(run) for run in runs if wanted <= set(run)) if wanted else len(title)
+
+
+def distances(query: list[str], title: list[str]) -> list[int]:
+    """Of every two query words in the title, how near they come; the title's length when there are no two."""
+    places = {word: [i for i, w in enumerate(title) if w == word] for word in set(query) & set(title)}
+    pairs = combinations(sorted(places), 2)
+    return [min(abs(i - j) for i in places[a] for j in places[b]) for a, b in pairs] or [len(title)]
+
+
 ORACLE = {
     "query_common_ratio": lambda q, t: len(set(q) & set(t)) / len(set(q)),
     "title_common_ratio": lambda q, t: len(set(q) & set(t)) / len(set(t)),
     "is_contain": lambda q, t: float(place(q, t) >= 0),
     "is_equal": lambda q, t: float(q == t),
     "index_of": place,
+    "proximity_min_cover": lambda q, t: cover(set(q) & set(t), t),
+    "proximity_min_dist": lambda q, t: min(distances(q, t)),
+    "proximity_max_dist": lambda q, t: max(distances(q, t)),
+    "proximity_avg_dist": lambda q, t: sum(distances(q, t)) / len(distances(q, t)),
 }
 
 
@@ -45,6 +63,12 @@ def test_long_repetitive_titles_take_linear_time(run):
     title, query = ["a"] * 200_000, ["a"] * 50_000 + ["b"]
     made = run(config("index_of"), q=pa.array([query]), t=pa.array([title + query]))
     assert made.values.tolist() == [[150_000 + 50_000]]
+
+
+def test_distances_of_long_queries_take_bounded_time(run):
+    long = pa.array([[str(i) for i in range(20_000)]])
+    assert run(config("proximity_max_dist"), q=long, t=long).values.tolist() == [[99]]
+    assert run(config("proximity_min_cover"), q=long, t=long).values.tolist() == [[20_000]]
 
 
 def test_sequence_of_titles(run):

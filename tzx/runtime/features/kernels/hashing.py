@@ -19,19 +19,21 @@ MAX_DIGITS = 20
 
 
 @njit(nogil=True, cache=True)
-def _load(data: UInt8, at: int, size: int) -> int:
-    """`size` bytes as a little-endian number."""
+def _load8(data: UInt8, at: int) -> int:
+    """Eight bytes; unsigned places spare the check for counting from the end, so that one load remains."""
     value = np.uint64(0)
-    for j in range(size):
+    for j in range(8):
         value |= np.uint64(data[np.uint64(at) + np.uint64(j)]) << np.uint64(8 * j)
     return value
 
 
 @njit(nogil=True, cache=True)
-def _load8(data: UInt8, at: int) -> int:
-    """Eight bytes; unsigned places spare the check for counting from the end, so that one load remains."""
+def _load(data: UInt8, at: int, size: int) -> int:
+    """`size` bytes, at most 7, as a little-endian number."""
+    if at + 8 <= len(data):
+        return _load8(data, at) & ((np.uint64(1) << np.uint64(8 * size)) - np.uint64(1))
     value = np.uint64(0)
-    for j in range(8):
+    for j in range(size):
         value |= np.uint64(data[np.uint64(at) + np.uint64(j)]) << np.uint64(8 * j)
     return value
 
@@ -212,12 +214,14 @@ def hash_ints(values: Int64, buckets: int, farm: bool) -> Int64:
 
 @njit(nogil=True, cache=True)
 def _same(a: UInt8, a_start: int, a_end: int, b: UInt8, b_start: int, b_end: int) -> bool:
-    if a_end - a_start != b_end - b_start:
+    size = a_end - a_start
+    if size != b_end - b_start:
         return False
-    same = True
-    for j in range(a_end - a_start):
-        same &= a[a_start + j] == b[b_start + j]
-    return same
+    for at in range(0, size - 7, 8):
+        if _load8(a, a_start + at) != _load8(b, b_start + at):
+            return False
+    left = size & 7
+    return left == 0 or _load(a, a_end - left, left) == _load(b, b_end - left, left)
 
 
 @njit(nogil=True, cache=True)

@@ -122,47 +122,60 @@ def number_words(words: tuple[UInt8, Int64, Int64, Int64], lengths: Int32) -> In
     most = 0
     for i in range(len(lengths)):
         most = max(most, lengths[i])
-    table = np.empty(_table_size(most), np.int64)
+    table = np.empty(_table_size(most) if most > SCAN_AT_MOST else 1, np.int64)
+    data, starts, ends, hashes = words
     first = 0
     for i in range(len(lengths)):
-        size = _table_size(lengths[i])
-        for at in range(size):
-            table[at] = -1
-        for word in range(first, first + lengths[i]):
-            at = _place(table, size, words, word)
-            if table[at] < 0:
-                table[at] = word
-            out[word] = table[at]
-        first += lengths[i]
+        last = first + lengths[i]
+        if lengths[i] <= SCAN_AT_MOST:
+            for word in range(first, last):
+                other = first
+                while hashes[other] != hashes[word] or not _same(
+                    data, starts[other], ends[other], data, starts[word], ends[word]
+                ):
+                    other += 1
+                out[word] = other
+        else:
+            size = _table_size(lengths[i])
+            for at in range(size):
+                table[at] = -1
+            for word in range(first, last):
+                at = _place(table, size, words, word)
+                if table[at] < 0:
+                    table[at] = word
+                out[word] = table[at]
+        first = last
     return out
 
 
 @njit(nogil=True, cache=True)
-def count_common(
-    found: Int64, numbers: Int64, title_numbers: Int64, lengths: Int32, title_lengths: Int32
-) -> tuple[Int64, Int64, Int64]:
-    """Distinct words per slot of a query, of a title, and of both.
+def count_distinct(numbers: Int64, lengths: Int32) -> Int64:
+    """Distinct words per slot, given `number_words` of them."""
+    out = np.zeros(len(lengths), np.int64)
+    word = 0
+    for i in range(len(lengths)):
+        for _ in range(lengths[i]):
+            out[i] += numbers[word] == word
+            word += 1
+    return out
+
+
+@njit(nogil=True, cache=True)
+def count_common(found: Int64, numbers: Int64, lengths: Int32) -> Int64:
+    """Distinct words per slot that were found elsewhere: `found` is not negative.
 
     Args:
         found: number of the equal title word for every query word, -1 for none.
         numbers: `number_words` of the queries.
-        title_numbers: `number_words` of the titles.
         lengths: words per query.
-        title_lengths: words per title.
     """
-    size = len(lengths)
-    of_query, of_title, common = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
-    word, title_word = 0, 0
-    for i in range(size):
+    out = np.zeros(len(lengths), np.int64)
+    word = 0
+    for i in range(len(lengths)):
         for _ in range(lengths[i]):
-            if numbers[word] == word:
-                of_query[i] += 1
-                common[i] += found[word] >= 0
+            out[i] += (numbers[word] == word) & (found[word] >= 0)
             word += 1
-        for _ in range(title_lengths[i]):
-            of_title[i] += title_numbers[title_word] == title_word
-            title_word += 1
-    return of_query, of_title, common
+    return out
 
 
 @njit(nogil=True, cache=True)

@@ -4,12 +4,14 @@ A string is data[start:end]. Kernels count first and fill second, so that every 
 """
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from tzx.runtime.features.arrays import Int32, Int64
 from tzx.runtime.features.ragged import UInt8
 
 OK, NOT_A_NUMBER, TOO_LARGE = 0, 1, 2
+POWERS_OF_TEN = np.array([10.0**i for i in range(16)])
 
 
 @njit(nogil=True, cache=True)
@@ -228,6 +230,40 @@ def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int
 
 
 @njit(nogil=True, cache=True)
+def parse_plain_floats(data: UInt8, starts: Int64, ends: Int64) -> tuple[npt.NDArray[np.float64], Int64]:
+    """Read numbers of at most 15 digits without exponent, which one division rounds correctly.
+
+    Returns:
+        Values [N], and the indices of strings that are written in another way, or no numbers.
+    """
+    out = np.empty(len(starts), np.float64)
+    others = np.empty(len(starts), np.int64)
+    left = 0
+    for i in range(len(starts)):
+        at, end = starts[i], ends[i]
+        negative = at < end and data[at] == 45
+        at += negative
+        first, number = at, np.int64(0)
+        while at < end and np.uint8(data[at] - 48) <= 9:
+            number = number * 10 + (data[at] - 48)
+            at += 1
+        digits, decimals = at - first, 0
+        if digits > 0 and at + 1 < end and data[at] == 46:
+            at += 1
+            decimals = end - at
+            while at < end and np.uint8(data[at] - 48) <= 9:
+                number = number * 10 + (data[at] - 48)
+                at += 1
+        if at < end or digits == 0 or digits + decimals > 15:
+            others[left] = i
+            left += 1
+            continue
+        value = np.float64(number) / POWERS_OF_TEN[decimals]
+        out[i] = -value if negative else value
+    return out, others[:left]
+
+
+@njit(nogil=True, cache=True)
 def pack(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
     """Copy all strings one after the other.
 
@@ -242,18 +278,6 @@ def pack(data: UInt8, starts: Int64, ends: Int64) -> tuple[UInt8, Int64]:
         for j in range(offsets[i + 1] - offsets[i]):
             out[offsets[i] + j] = data[starts[i] + j]
     return out, offsets
-
-
-@njit(nogil=True, cache=True)
-def clean(data: UInt8, starts: Int64, ends: Int64) -> bool:
-    """Whether no string can begin or end with a space, and each begins where the one before it ends."""
-    spaces = 0
-    for at in range(np.uint64(starts[0]), np.uint64(ends[-1])):
-        spaces += data[at] <= 32
-    gaps = 0
-    for i in range(len(starts) - 1):
-        gaps += ends[i] != starts[i + 1]
-    return spaces == 0 and gaps == 0
 
 
 @njit(nogil=True, cache=True)

@@ -13,6 +13,19 @@ from tzx.runtime.features.ragged import Ragged
 Float64 = npt.NDArray[np.float64]
 Combiner = Callable[[Float64, Int64, Int32], Float64]
 
+
+def _gaps(numbers: Float64, firsts: Int64, counts: Int32) -> Float64:
+    """Differences of neighbours in rising order, slot by slot; the first place of a slot repeats its second one."""
+    slots = np.repeat(np.arange(len(counts)), counts)
+    rising = numbers[np.lexsort((numbers, slots))]
+    gaps = np.zeros(len(rising), np.float64)
+    gaps[1:] = np.diff(rising)
+    several = counts > 1
+    gaps[firsts[several]] = gaps[firsts[several] + 1]
+    gaps[firsts[~several]] = 0
+    return gaps
+
+
 # Arguments: numbers, where each slot that has some begins, and how many it has.
 COMBINERS: dict[str, Combiner] = {
     "sum": lambda numbers, firsts, counts: np.add.reduceat(numbers, firsts),
@@ -20,6 +33,8 @@ COMBINERS: dict[str, Combiner] = {
     "avg": lambda numbers, firsts, counts: np.add.reduceat(numbers, firsts) / counts,
     "min": lambda numbers, firsts, counts: np.minimum.reduceat(numbers, firsts),
     "max": lambda numbers, firsts, counts: np.maximum.reduceat(numbers, firsts),
+    "gap_min": lambda numbers, firsts, counts: np.minimum.reduceat(_gaps(numbers, firsts, counts), firsts),
+    "gap_max": lambda numbers, firsts, counts: np.maximum.reduceat(_gaps(numbers, firsts, counts), firsts),
     "count": lambda numbers, firsts, counts: counts.astype(np.float64),
 }
 

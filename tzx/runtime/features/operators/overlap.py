@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,47 +22,74 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Compared:
-    """Words of queries and titles, numbered so that equal words of a slot have equal numbers."""
+    """Words of queries and titles; equal words of a slot have equal numbers. What is not asked for is not computed."""
 
     query: Ragged
     title: Ragged
-    found: Int64
-    query_numbers: Int64
-    title_numbers: Int64
 
-    @staticmethod
-    def of(query: Ragged, title: Ragged) -> "Compared":
-        """Compare two inputs slot by slot."""
+    @cached_property
+    def _hashed(self) -> tuple[words.Words, words.Words]:
+        return words.hashed(self.query.values), words.hashed(self.title.values)
+
+    @cached_property
+    def _found(self) -> Int64:
+        """Number of the equal title word for every query word, -1 for none."""
         from tzx.runtime.features.kernels import matching
 
-        q, t = words.hashed(query.values), words.hashed(title.values)
-        slots = np.arange(len(query.lengths), dtype=np.int64)
-        found = matching.find_in_slots(t, title.lengths, q, query.lengths, slots)
-        of_query = matching.number_words(q, query.lengths)
-        return Compared(query, title, found, of_query, matching.number_words(t, title.lengths))
+        query, title = self._hashed
+        slots = np.arange(len(self.query.lengths), dtype=np.int64)
+        return matching.find_in_slots(title, self.title.lengths, query, self.query.lengths, slots)
 
-    def counts(self) -> tuple[Int64, Int64, Int64]:
-        """Distinct words of the query, of the title and of both, per slot."""
+    @cached_property
+    def _query_numbers(self) -> Int64:
         from tzx.runtime.features.kernels import matching
 
-        lengths = self.query.lengths, self.title.lengths
-        return matching.count_common(self.found, self.query_numbers, self.title_numbers, *lengths)
+        return matching.number_words(self._hashed[0], self.query.lengths)
+
+    @cached_property
+    def _title_numbers(self) -> Int64:
+        from tzx.runtime.features.kernels import matching
+
+        return matching.number_words(self._hashed[1], self.title.lengths)
+
+    def common(self) -> Int64:
+        """Distinct words that are in both, per slot."""
+        from tzx.runtime.features.kernels import matching
+
+        return matching.count_common(self._found, self._query_numbers, self.query.lengths)
+
+    def of_query(self) -> Int64:
+        """Distinct words of the query, per slot."""
+        from tzx.runtime.features.kernels import matching
+
+        return matching.count_distinct(self._query_numbers, self.query.lengths)
+
+    def of_title(self) -> Int64:
+        """Distinct words of the title, per slot."""
+        from tzx.runtime.features.kernels import matching
+
+        return matching.count_distinct(self._title_numbers, self.title.lengths)
 
     def first_run(self) -> Int64:
         """Where the whole query stands in the title, word after word; -1 for nowhere."""
         from tzx.runtime.features.kernels import matching
 
-        return matching.first_run(self.found, self.title_numbers, self.query.lengths, self.title.lengths)
+        return matching.first_run(self._found, self._title_numbers, self.query.lengths, self.title.lengths)
+
+    def proximity(self, what: int) -> Float64:
+        """Shortest cover (0) and least, largest and mean distance (1, 2, 3) of the query's words in the title."""
+        from tzx.runtime.features.kernels.proximity import proximity
+
+        lengths = self.query.lengths, self.title.lengths
+        return proximity(self._found, self._query_numbers, self._title_numbers, *lengths)[what].astype(np.float64)
 
 
 def _query_ratio(compared: Compared) -> Float64:
-    of_query, _, common = compared.counts()
-    return common / np.maximum(of_query, 1)
+    return compared.common() / np.maximum(compared.of_query(), 1)
 
 
 def _title_ratio(compared: Compared) -> Float64:
-    _, of_title, common = compared.counts()
-    return common / np.maximum(of_title, 1)
+    return compared.common() / np.maximum(compared.of_title(), 1)
 
 
 def _is_contain(compared: Compared) -> Float64:
@@ -83,6 +111,10 @@ METHODS: dict[str, Callable[[Compared], Float64]] = {
     "is_contain": _is_contain,
     "is_equal": _is_equal,
     "index_of": _index_of,
+    "proximity_min_cover": lambda compared: compared.proximity(0),
+    "proximity_min_dist": lambda compared: compared.proximity(1),
+    "proximity_max_dist": lambda compared: compared.proximity(2),
+    "proximity_avg_dist": lambda compared: compared.proximity(3),
 }
 
 
@@ -99,7 +131,7 @@ class OverlapOperator:
         """Agreement of query and title."""
         query, title = align(inputs, self.is_sequence)
         there = (query.lengths > 0) & (title.lengths > 0)
-        numbers = METHODS[self.method](Compared.of(query, title))[there]
+        numbers = METHODS[self.method](Compared(query, title))[there]
         made = replace(query, values=numbers, lengths=there.astype(np.int32))
         return normalized(made, self.normalizer)
 
