@@ -46,6 +46,21 @@ def test_a_domain_out_of_range_is_bad_data(make_case, model_texts):
         model.loss(model.predict(case.batch), case.batch)
 
 
+def test_a_row_without_an_id_belongs_to_the_first_domain(make_case, model_texts):
+    text = model_texts["pepnet"].replace('"stars" task_domain_num: 3', '"city" task_domain_num: 5')
+    case = make_case(text, size=1)
+    at = case.batch.layout.ids.index("city")
+    lengths = case.batch.ids.lengths
+    start = int(lengths[:at].sum())
+    case.batch.ids.values = torch.cat([case.batch.ids.values[:start], case.batch.ids.values[start + 1 :]])
+    lengths[at] = 0
+    model = case.model()
+    predictions = model.predict(case.batch)
+    loss = model.loss(predictions, case.batch)["binary_cross_entropy_ctr"].item()
+    expected = log_loss(case.batch.labels["click"].numpy(), predictions["probs_ctr_0"].detach().double(), labels=[0, 1])
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
 def test_predictions_need_no_domain(make_case, model_texts):
     case = make_case(model_texts["pepnet"])
     case.batch.labels.clear()

@@ -40,6 +40,8 @@ class DomainTask(Task):
     def own(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Predictions of each row's own domain, keys without suffix."""
         domain_B = row_keys(batch, self.domain)
+        if self.domain not in batch.labels:
+            domain_B = domain_B.clamp(min=0)  # rows without an id, such as those that fill up a rank, go to the first
         if domain_B.device.type == "cpu" and domain_B.numel():
             self._check_range(domain_B)
         rows_B = torch.arange(domain_B.shape[0], device=domain_B.device)
