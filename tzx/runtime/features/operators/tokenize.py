@@ -45,7 +45,7 @@ class TokenizeOperator:
         """Token ids."""
         ragged = inputs[0]
         texts = arrow_texts(to_strings(ragged.values), ragged)
-        tokens = self._tokens(texts if self.normalizer is None else self.normalizer(texts))
+        tokens = self._tokens(texts)
         # Tokens lie in texts as values lie in slots, and texts in slots as elements lie in rows.
         slots = as_rows(replace(tokens, seq_lengths=ragged.lengths))
         made = replace(slots, seq_lengths=ragged.seq_lengths, column=ragged.column)
@@ -56,9 +56,10 @@ class TokenizeOperator:
         return head_elements(elements, self.sequence_length)
 
     def _tokens(self, texts: pa.Array) -> Ragged:
-        """Ids of every text; of equal texts, which are frequent, the first is tokenized."""
+        """Ids of every text; equal texts, which are frequent, are tokenized once."""
         encoded = texts.dictionary_encode()
-        words = Ragged(*self.tokenizer(encoded.dictionary.to_pylist()))
+        distinct = encoded.dictionary if self.normalizer is None else self.normalizer(encoded.dictionary)
+        words = Ragged(*self.tokenizer(distinct.to_pylist()))
         places: Int64 = arrow.view(encoded.indices, np.int32).astype(np.int64)
         return take_slots(words, places)
 
