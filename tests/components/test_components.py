@@ -12,7 +12,7 @@ from tzx import components
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "examples" / "deepfm_movielens.config")
-NAMES = ("train", "eval", "export", "predict")
+NAMES = ("train", "eval", "export", "predict", "generate_features")
 
 
 def build(name: str, *words: str) -> specs.AppDef:
@@ -191,3 +191,11 @@ def test_wrong_flags(capsys: pytest.CaptureFixture[str], words: list[str], messa
 def test_a_component_called_from_python() -> None:
     app: Any = components.train("--seed", "3", config=CONFIG, j="2x1", env={"A": "b"})
     assert app.roles[0].num_replicas == 2 and app.roles[0].args[-2:] == ["--seed", "3"]
+
+
+def test_features_are_made_by_as_many_processes_as_asked_for() -> None:
+    words = ["--config", CONFIG, "--output_path", "out", "--no_labels", "True"]
+    found = role("generate_features", *words, "-j", "2x2")
+    own = found.args[found.args.index("tzx.apps.generate_features") :]
+    assert found.num_replicas == 2 and found.name == "generator"
+    assert own[1:] == [*words[:4], "--form", "none", "--writer_type", "parquet", "--no_labels"]

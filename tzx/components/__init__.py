@@ -300,3 +300,79 @@ def predict(
         ),
         roles.Job(j, resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug),
     )
+
+
+@roles.user_errors
+def generate_features(
+    *args: str,
+    config: str,
+    output_path: str,
+    form: str = "none",
+    train_input_path: Optional[str] = None,
+    eval_input_path: Optional[str] = None,
+    reserved_columns: Optional[str] = None,
+    no_labels: bool = False,
+    writer_type: str = "parquet",
+    threads: int = 0,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    j: str = "1x1",
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Make features ahead of training, and a config to train on them.
+
+    Args:
+        args: more flags of the app, after --
+        config: config file (protobuf text or JSON)
+        output_path: folder for train/, eval/ and pipeline.config
+        form: none (final ids and numbers) or bucketize (values before bucketizing)
+        train_input_path: training data instead of what the config names
+        eval_input_path: evaluation data instead of what the config names
+        reserved_columns: more input columns to keep, separated by commas; ALL_COLUMNS for all
+        no_labels: the data has no labels or sample weights
+        writer_type: parquet or csv
+        threads: threads of each process that make features; 0 means its cores
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        j: NODESxPROCESSES, e.g. 1x4 or 2x8
+        cpu: cores per node; 0 means 2 for each process
+        gpu: GPUs per node
+        memMB: memory per node in MB; 0 means 4096 for each process
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the config's file name)
+        max_retries: how often the scheduler restarts a failed job
+        debug: show tracebacks and debug logs
+    """
+    return roles.app_def(
+        roles.App(
+            "tzx.apps.generate_features",
+            "generator",
+            {
+                "config": config,
+                "output_path": output_path,
+                "form": form,
+                "train_input_path": train_input_path,
+                "eval_input_path": eval_input_path,
+                "reserved_columns": reserved_columns,
+                "no_labels": no_labels,
+                "writer_type": writer_type,
+                "threads": threads or None,
+                "edit_config_json": edit_config_json,
+            },
+            set,
+            args,
+        ),
+        roles.Job(j, resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug),
+    )
