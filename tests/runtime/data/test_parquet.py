@@ -194,7 +194,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     write(path, 0, 1000, group=100)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"a\.parquet: the file is truncated, damaged or of another kind than .*dataset_type"):
+    with pytest.raises(DataError, match=r"a\.parquet: the file is truncated, damaged or of another kind"):
         open_reader(CONFIG, str(path))
     damaged = bytearray(whole)
     damaged[200:400] = bytes(200)

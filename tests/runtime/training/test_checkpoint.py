@@ -59,6 +59,19 @@ def test_prune_keeps_the_newest_and_the_protected(tmp_path):
     assert len(ckpt.committed_checkpoints(tmp_path)) == 3
 
 
+def test_a_checkpoint_that_is_half_removed_does_not_count(tmp_path, monkeypatch):
+    path, _ = write(tmp_path, 1), write(tmp_path, 2)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ckpt.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ckpt.prune(tmp_path, keep=1)
+    assert path.is_dir() and ckpt.committed_checkpoints(tmp_path) == [tmp_path / "model.ckpt-2"]
+    assert ckpt.foreign_checkpoints(tmp_path) == []
+
+
 def test_load_fills_what_fits_and_names_what_does_not(tmp_path):
     path = write(tmp_path, 1, {"w": torch.arange(6.0), "old": torch.ones(2)})
     tensors = {"w": torch.zeros(6), "renamed": torch.zeros(2), "other": torch.zeros(1), "grown": torch.zeros(9)}

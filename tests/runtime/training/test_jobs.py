@@ -71,6 +71,19 @@ def test_a_second_run_refuses_to_overwrite(config, root):
     assert [p.name for p in ckpt.committed_checkpoints(root / "run")] == ["model.ckpt-3"]
 
 
+def test_checkpoints_of_another_program_are_not_overwritten(config, root):
+    theirs = root / "run" / "model.ckpt-3" / "model"
+    theirs.mkdir(parents=True)
+    for continuing in (False, True):
+        with pytest.raises(UserError, match=r"model\.ckpt-3 was not made by tzx .* another --model_dir"):
+            train(config, TrainOptions(continue_train=continuing))
+    (theirs.parent / "WRITING").touch()  # a torn one of our own
+    config.train_config.ClearField("num_epochs")
+    config.train_config.num_steps = 3
+    train(config, TrainOptions())
+    assert ckpt.latest_checkpoint(root / "run") == theirs.parent
+
+
 def test_fine_tuning_takes_mapped_parameters_and_counts_from_zero(config, root):
     config.train_config.ClearField("num_epochs")
     config.train_config.num_steps = 5

@@ -54,9 +54,9 @@ def test_with_dropout(config, root):
 def events(monkeypatch, run):
     """Steps at which `run` writes and removes checkpoints."""
     written, removed = [], []
-    commit, rmtree = ckpt.commit, ckpt.shutil.rmtree
+    commit, remove = ckpt.commit, ckpt._remove
     monkeypatch.setattr(ckpt, "commit", lambda path, *rest: (written.append(path.name), commit(path, *rest)))
-    monkeypatch.setattr(ckpt.shutil, "rmtree", lambda path, **kw: (removed.append(path), rmtree(path, **kw)))
+    monkeypatch.setattr(ckpt, "_remove", lambda path: (removed.append(path), remove(path)))
     run()
     return written, removed
 

@@ -3,11 +3,13 @@
     model_dir/model.ckpt-<step>/
         model/ optimizer/ dense_ema/     torch distributed checkpoints, tensors only
         plan  dataloader_state.json  meta
+        WRITING                          written first, so that a torn directory is known as one of ours
         COMMITTED                        written after every rank has finished
 
 Saves go to a fresh directory each, so a torn one is never mistaken for, nor mixed with, a whole one.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -29,6 +31,7 @@ from tzx.runtime.training.tensor_reader import TensorReader
 logger = logging.getLogger("tzx")
 
 MARKER = "COMMITTED"
+BEGUN = "WRITING"
 _NAME = re.compile(r"model\.ckpt-(\d+)")
 
 # Said on every save and load of a single process, where it is exactly what is meant.
@@ -47,6 +50,12 @@ def committed_checkpoints(model_dir: str | Path) -> list[Path]:
     """Whole checkpoints under `model_dir`, oldest first."""
     found = [p for p in Path(model_dir).glob("model.ckpt-*") if _NAME.fullmatch(p.name) and (p / MARKER).is_file()]
     return sorted(found, key=step_of)
+
+
+def foreign_checkpoints(model_dir: str | Path) -> list[Path]:
+    """Directories named like checkpoints that tzx has not made; those of TorchEasyRec are named so."""
+    found = [p for p in Path(model_dir).glob("model.ckpt-*") if _NAME.fullmatch(p.name) and p.is_dir()]
+    return sorted(p for p in found if any(p.iterdir()) and not ((p / MARKER).exists() or (p / BEGUN).exists()))
 
 
 def latest_checkpoint(model_dir: str | Path) -> Path | None:
@@ -140,8 +149,10 @@ def commit(
         write: what all ranks write together, by folder name.
         files: JSON content of small files, by name.
     """
-    if is_chief and checkpoint.exists():
-        shutil.rmtree(checkpoint)
+    if is_chief:
+        if checkpoint.exists():
+            _remove(checkpoint)
+        _write_durably(checkpoint / BEGUN, "")
     _barrier()
     for folder, writer in write.items():
         writer(checkpoint / folder)
@@ -159,8 +170,23 @@ def prune(model_dir: str | Path, keep: int, protected: Path | None = None) -> No
         return
     for old in committed_checkpoints(model_dir)[:-keep]:
         if old != protected:
-            (old / MARKER).unlink(missing_ok=True)  # first, so that a half-removed directory does not count
-            shutil.rmtree(old, ignore_errors=True)
+            _remove(old)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint so that, wherever this is cut short, what is left neither counts nor looks like a stranger's.
+
+    What cannot be removed stays: that is no reason to lose a run.
+    """
+    with contextlib.suppress(OSError):
+        (checkpoint / MARKER).unlink(missing_ok=True)
+        for entry in checkpoint.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != BEGUN:
+                entry.unlink()
+        (checkpoint / BEGUN).unlink(missing_ok=True)
+        checkpoint.rmdir()
 
 
 def read_json(path: Path, default: Any = None) -> Any:
@@ -174,9 +200,9 @@ def read_json(path: Path, default: Any = None) -> Any:
 
 
 def _write_durably(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "w") as f:
             f.write(text)
             f.flush()

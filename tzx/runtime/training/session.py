@@ -25,6 +25,7 @@ from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training.batches import StopRequest
+from tzx.runtime.training.checkpoint import foreign_checkpoints
 from tzx.runtime.training.ema import MovingAverage
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
 from tzx.runtime.training.precision import set_tf32
@@ -181,7 +182,9 @@ def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def check_model_dir(model_dir: Path, has_checkpoint: bool, continue_train: bool) -> None:
-    """Refuse to train over an existing checkpoint unless asked to go on from it."""
+    """Refuse to train over an existing checkpoint unless asked to go on from it, and over those of other programs."""
+    if foreign := foreign_checkpoints(model_dir):
+        raise UserError(f"{foreign[0]} was not made by tzx and would be overwritten; choose another --model_dir")
     if has_checkpoint and not continue_train:
         raise UserError(
             f"{model_dir} already holds a checkpoint; pass --continue_train to go on from it, "
