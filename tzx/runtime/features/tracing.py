@@ -69,21 +69,21 @@ class Traced:
     @cached_property
     def read(self) -> Sequence[Ragged]:
         """What the inputs hold."""
-        with self._naming():
+        with self.naming():
             return self._node.read(self._source)
 
     @cached_property
     def values(self) -> Ragged:
         """Values before defaults and bucketizing."""
         inputs = list(self.read)
-        with self._naming():
+        with self.naming():
             return self._node.values(inputs)
 
     @cached_property
     def result(self) -> Ragged:
         """Ids or numbers, defaults filled in."""
         values = self.values
-        with self._naming():
+        with self.naming():
             return self._node.output(values)
 
     @cached_property
@@ -92,7 +92,7 @@ class Traced:
         for entry, layout in zip(self.inputs, self._node.layouts, strict=True):
             if layout.delimiter is not None and entry.column:
                 whole = replace(layout, max_elements=None, fill_rows=False)
-                with self._naming():
+                with self.naming():
                     return self._source.read(entry, whole, False).seq_lengths
         return None
 
@@ -105,10 +105,11 @@ class Traced:
 
     def raw(self, entry: Input) -> pa.Array:
         """The input's column as it lies in the data."""
-        with self._naming():
+        with self.naming():
             return self._source.column(entry.column)
 
-    def _naming(self) -> AbstractContextManager[None]:
+    def naming(self) -> AbstractContextManager[None]:
+        """Turns what stages and checks of their values raise into an error that names the feature."""
         return self._source.naming(self.feature.name, self.feature.inputs)
 
 
