@@ -57,14 +57,32 @@ texts = st.text(alphabet="aBß İǅ\u3000\uff21\uff5a\uff3a\uff01é連衣裙臺�
 )
 
 
-@given(st.lists(texts, max_size=6), st.sets(st.sampled_from(NAMES)), st.sampled_from([0, 0, 4]))
-@settings(max_examples=200, deadline=None)
-def test_equals_a_loop_over_characters(cells, options, max_length):
+CASES = (
+    st.lists(texts, max_size=6),
+    st.sets(st.sampled_from(NAMES)),
+    st.sampled_from([0, 0, 4]),
+)
+
+
+def check_equals_a_loop_over_characters(cells, options, max_length):
     if {"LOWER2UPPER", "UPPER2LOWER"} <= options:
         options.remove("UPPER2LOWER")
     effective = options or {"LOWER2UPPER", "SBC2DBC", "CHT2CHS", "FILTER"}
     expected = [oracle(text, effective, max_length) for text in cells]
     assert normalized(cells, *sorted(options), max_length=max_length) == expected
+
+
+@given(*CASES)
+@settings(max_examples=200, deadline=None)
+def test_equals_a_loop_over_characters(cells, options, max_length):
+    check_equals_a_loop_over_characters(cells, options, max_length)
+
+
+@pytest.mark.slow
+@given(*CASES)
+@settings(max_examples=2000, deadline=None)
+def test_equals_a_loop_over_characters_many_times(cells, options, max_length):
+    check_equals_a_loop_over_characters(cells, options, max_length)
 
 
 def test_examples():

@@ -77,9 +77,15 @@ TOKENIZERS = st.sampled_from(["bpe", "sentencepiece"])
 DEFAULTS = st.sampled_from(["", "xyz low"])
 
 
-@given(st.lists(st.none() | texts, min_size=1, max_size=6), TOKENIZERS, DEFAULTS, st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
+ROWS_CASES = (
+    st.lists(st.none() | texts, min_size=1, max_size=6),
+    TOKENIZERS,
+    DEFAULTS,
+    st.booleans(),
+)
+
+
+def check_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
     one = tokenize[tokenizer]
     expected = [(one(cell) if cell else []) or (one(default) if default else []) for cell in cells]
     column = pa.array(cells, pa.string())
@@ -91,7 +97,20 @@ def test_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
     assert slots(made) == expected
 
 
-@given(
+@given(*ROWS_CASES)
+@settings(max_examples=100, deadline=None)
+def test_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
+    check_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists)
+
+
+@pytest.mark.slow
+@given(*ROWS_CASES)
+@settings(max_examples=2000, deadline=None)
+def test_rows_many_times(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
+    check_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists)
+
+
+SEQUENCES_CASES = (
     st.lists(st.none() | st.lists(texts, max_size=4), min_size=1, max_size=5),
     TOKENIZERS,
     DEFAULTS,
@@ -99,8 +118,9 @@ def test_rows(run, slots, files, tokenize, cells, tokenizer, default, as_lists):
     st.sampled_from(["grouped", "alone"]),
     st.booleans(),
 )
-@settings(max_examples=100, deadline=None)
-def test_sequences(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists):
+
+
+def check_sequences(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists):
     def one(text: str) -> list[int]:
         return (tokenize[tokenizer](text) if text else []) or tokenize[tokenizer](default or "0")
 
@@ -125,6 +145,19 @@ def test_sequences(make_features, slots, files, tokenize, rows, tokenizer, defau
     made = features.generate(batch)[features.features[0].name]
     assert slots(made) == [one(text) for row in elements for text in row]
     assert made.seq_lengths.tolist() == [len(row) for row in elements]
+
+
+@given(*SEQUENCES_CASES)
+@settings(max_examples=100, deadline=None)
+def test_sequences(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists):
+    check_sequences(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists)
+
+
+@pytest.mark.slow
+@given(*SEQUENCES_CASES)
+@settings(max_examples=2000, deadline=None)
+def test_sequences_many_times(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists):
+    check_sequences(make_features, slots, files, tokenize, rows, tokenizer, default, length, group, as_lists)
 
 
 @given(st.lists(st.none() | texts, min_size=1, max_size=6), TOKENIZERS, st.sampled_from([0, 3]))

@@ -33,12 +33,13 @@ words = st.text(alphabet="ab裙é𝄞\x00", max_size=7) | st.text(max_size=4)
 broken = st.binary(max_size=6) | words.map(lambda word: word.encode("utf-8", "surrogatepass")[:-1])
 
 
-@given(
+CASES = (
     st.lists(st.tuples(st.none() | words | broken, st.none() | words | broken), min_size=1, max_size=6),
     st.sampled_from(["utf-8", "latin"]),
 )
-@settings(max_examples=150, deadline=None)
-def test_equals_the_recursion(run, pairs, encoding):
+
+
+def check_equals_the_recursion(run, pairs, encoding):
     encoded = [
         [word.encode("utf-8", "surrogatepass") if isinstance(word, str) else word for word in pair] for pair in pairs
     ]
@@ -52,6 +53,19 @@ def test_equals_the_recursion(run, pairs, encoding):
             expected.append([distance(a.decode("utf-8", "surrogateescape"), b.decode("utf-8", "surrogateescape"))])
     columns = {name: pa.array([pair[at] for pair in encoded], pa.binary()) for at, name in enumerate("qt")}
     assert run(config('default_value: "-1"', encoding), **columns).values.tolist() == expected
+
+
+@given(*CASES)
+@settings(max_examples=150, deadline=None)
+def test_equals_the_recursion(run, pairs, encoding):
+    check_equals_the_recursion(run, pairs, encoding)
+
+
+@pytest.mark.slow
+@given(*CASES)
+@settings(max_examples=2000, deadline=None)
+def test_equals_the_recursion_many_times(run, pairs, encoding):
+    check_equals_the_recursion(run, pairs, encoding)
 
 
 def test_separators_are_characters_like_any_other(run):

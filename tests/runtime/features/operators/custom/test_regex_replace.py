@@ -1,4 +1,4 @@
-"""RegexReplace against Python's re, on patterns that both read alike."""
+"""RegexReplace against Python's re, on patterns that both read alike: \\w is ASCII in RE2."""
 
 import re
 
@@ -30,9 +30,13 @@ def quote(text: str) -> str:
 texts = st.text(alphabet="abcx-12裙 \x1d", max_size=8)
 
 
-@given(st.sampled_from(sorted(PATTERNS)), st.lists(st.none() | texts | st.lists(texts, max_size=3), min_size=1))
-@settings(max_examples=80, deadline=None)
-def test_equals_re(run, slots, pattern, cells):
+CASES = (
+    st.sampled_from(sorted(PATTERNS)),
+    st.lists(st.none() | texts | st.lists(texts, max_size=3), min_size=1),
+)
+
+
+def check_equals_re(run, slots, pattern, cells):
     replacement = PATTERNS[pattern]
     lists = any(isinstance(cell, list) for cell in cells)
     if lists:
@@ -40,12 +44,25 @@ def test_equals_re(run, slots, pattern, cells):
     expected = []
     for cell in cells:
         whole = [cell] if isinstance(cell, str) else cell or []
-        expected.append([re.sub(pattern, replacement, word) for word in whole if word])
+        expected.append([re.sub(pattern, replacement, word, flags=re.ASCII) for word in whole if word])
     words = sorted({word for row in expected for word in row if word})
     vocabulary = "".join(f"vocab_list: {quote(word)} " for word in [*words, "none"]) + "default_bucketize_value: 0"
     column = pa.array(cells, pa.list_(pa.string()) if lists else pa.string())
     made = run(config(pattern, replacement, f"value_dim: 0 {vocabulary}"), t=column)
     assert slots(made) == [[words.index(word) for word in row if word] for row in expected]
+
+
+@given(*CASES)
+@settings(max_examples=80, deadline=None)
+def test_equals_re(run, slots, pattern, cells):
+    check_equals_re(run, slots, pattern, cells)
+
+
+@pytest.mark.slow
+@given(*CASES)
+@settings(max_examples=2000, deadline=None)
+def test_equals_re_many_times(run, slots, pattern, cells):
+    check_equals_re(run, slots, pattern, cells)
 
 
 def test_the_other_spelling_and_numbers(run):

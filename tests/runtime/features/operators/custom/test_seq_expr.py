@@ -23,9 +23,14 @@ def config(formula: str, inputs: str, rest: str = "", kind: str = "sequence_cust
 cells = st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=4)
 
 
-@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=5), st.booleans(), st.sampled_from([2, 50]))
-@settings(max_examples=150, deadline=None)
-def test_equals_a_loop_over_elements(run, rows, as_text, length):
+CASES = (
+    st.lists(st.tuples(cells, cells), min_size=1, max_size=5),
+    st.booleans(),
+    st.sampled_from([2, 50]),
+)
+
+
+def check_equals_a_loop_over_elements(run, rows, as_text, length):
     expected, counts, refused = [], [], False
     for row in rows:
         a, b = ((cell or [None])[:length] for cell in row)
@@ -51,6 +56,19 @@ def test_equals_a_loop_over_elements(run, rows, as_text, length):
     made = run(text, **arrays)
     assert made.values.ravel().tolist() == expected
     assert made.seq_lengths.tolist() == counts
+
+
+@given(*CASES)
+@settings(max_examples=150, deadline=None)
+def test_equals_a_loop_over_elements(run, rows, as_text, length):
+    check_equals_a_loop_over_elements(run, rows, as_text, length)
+
+
+@pytest.mark.slow
+@given(*CASES)
+@settings(max_examples=2000, deadline=None)
+def test_equals_a_loop_over_elements_many_times(run, rows, as_text, length):
+    check_equals_a_loop_over_elements(run, rows, as_text, length)
 
 
 def test_grouped_with_marked_inputs_and_numbers_of_the_row(make_features):
