@@ -134,6 +134,20 @@ def test_moving_average_clipping_accumulation_and_parts_train_and_resume(config,
     assert results(root / "resumed")[-1] == whole
 
 
+def test_a_gradient_scaler_changes_nothing_that_is_learned(config, root):
+    config.train_config.ClearField("num_epochs")
+    config.train_config.num_steps = 3
+    config.train_config.sparse_optimizer.sgd_optimizer.lr = 0.1
+    train(config, TrainOptions())
+    plain = weights(config, root / "run" / "model.ckpt-3")
+    config.model_dir = str(root / "scaled")
+    config.train_config.grad_scaler.init_scale = 1024
+    train(config, TrainOptions())
+    scaled = weights(config, root / "scaled" / "model.ckpt-3")
+    for name, tensor in plain.items():
+        torch.testing.assert_close(scaled[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+
+
 def test_initial_accumulators_slow_the_first_step(config, root):
     def first_step(value, where):
         config.train_config.sparse_optimizer.adagrad_optimizer.initial_accumulator_value = value

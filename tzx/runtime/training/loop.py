@@ -14,7 +14,7 @@ from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import ConfigError, DataError, Preempted
 from tzx.runtime.training import state
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
-from tzx.runtime.training.precision import autocast, clip_gradients, make_scaler
+from tzx.runtime.training.precision import autocast, clip_gradients, make_scaler, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
 from tzx.runtime.training.progress import Progress, seconds_since_process_start
 from tzx.runtime.training.seeds import seed_step
@@ -42,6 +42,7 @@ class TrainingLoop:
             raise ConfigError("train_config: set exactly one of num_steps and num_epochs")
         process = session.process
         self._scaler = make_scaler(self._config, process.device)
+        unscale_tables(session.model, self._scaler)
         self._progress = Progress("train", process.world_size, process.is_chief)
         wants_board = process.is_chief and self._config.use_tensorboard
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)

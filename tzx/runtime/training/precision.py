@@ -1,11 +1,13 @@
 """Mixed precision and gradient clipping, as `train_config` asks for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tzx.runtime.embedding.tables import PooledTables, SequenceTables
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.train_pb2 import GradClipping, TrainConfig
 
@@ -32,6 +34,27 @@ def make_scaler(config: TrainConfig, device: torch.device) -> torch.amp.GradScal
         growth_interval=options.growth_interval,
         enabled=config.HasField("grad_scaler"),
     )
+
+
+def unscale_tables(model: nn.Module, scaler: torch.amp.GradScaler) -> None:
+    """Undo the scale where gradients enter the tables, whose fused optimizers know of no scaler.
+
+    A step whose gradients overflow leaves the tables as they are, as the scaler does with the dense parameters.
+    """
+
+    def unscaled(gradient: Tensor) -> Tensor:
+        scale = scaler.scale(gradient.new_ones(()))  # get_scale() would wait for the accelerator
+        return torch.nan_to_num(gradient / scale, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def hook(module: nn.Module, given: Any, outputs: Mapping[str, Tensor]) -> None:
+        for output in outputs.values():
+            if output.requires_grad:
+                output.register_hook(unscaled)
+
+    if scaler.is_enabled():
+        for module in model.modules():
+            if isinstance(module, (PooledTables, SequenceTables)):
+                module.register_forward_hook(hook)
 
 
 def set_tf32(config: TrainConfig) -> None:
