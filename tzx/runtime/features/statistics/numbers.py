@@ -15,6 +15,7 @@ from tzx.runtime.features.arrays import Int64
 
 EXACT = 1024  # distinct numbers kept as they are
 CENTROIDS = 512
+ALONE = 2 / CENTROIDS  # share from which on a number is joined with no other, such as the zeros among amounts
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 Float64 = npt.NDArray[np.float64]
 
@@ -103,16 +104,25 @@ class Numbers:
         if self.exact:
             at = int(np.searchsorted(running, share * self.count * (1 - 1e-12), side="left"))
             return float(self.points[min(at, len(self.points) - 1)])
-        middles = np.concatenate([[0.0], running - self.weights / 2, [self.count]])
-        return float(np.interp(share * self.count, middles, np.concatenate([[self.low], self.points, [self.high]])))
+        points, ranks = self._curve()
+        return float(np.interp(share * self.count, ranks, points))
 
     def below(self, edges: Float64) -> Float64:
         """How many numbers are smaller than each edge, estimated."""
         running = np.cumsum(self.weights)
         if self.exact:
             return np.concatenate([[0.0], running])[np.searchsorted(self.points, edges, side="left")]
-        middles = np.concatenate([[0.0], running - self.weights / 2, [float(self.count)]])
-        return np.interp(edges, np.concatenate([[self.low], self.points, [self.high]]), middles)
+        points, ranks = self._curve()
+        return np.interp(edges, points, ranks)
+
+    def _curve(self) -> tuple[Float64, Float64]:
+        """Numbers, and how many are at most these: a step at a number of its own, a line through joined ones."""
+        running = np.cumsum(self.weights)
+        alone = self.weights > ALONE * self.count
+        before = np.where(alone, running - self.weights, running - self.weights / 2)
+        after = np.where(alone, running, running - self.weights / 2)
+        points = np.concatenate([[self.low], np.repeat(self.points, 2), [self.high]])
+        return points, np.concatenate([[0.0], np.stack([before, after], axis=1).ravel(), [float(self.count)]])
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know."""
@@ -146,6 +156,7 @@ def _compress(points: Float64, weights: Float64) -> tuple[Float64, Float64]:
     running = np.cumsum(weights)
     middles = (running - weights / 2) / running[-1]
     bins = np.floor((np.arcsin(2 * middles - 1) / np.pi + 0.5) * CENTROIDS)
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(bins) > 0]))
+    alone = weights > ALONE * running[-1]
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(bins) > 0) | alone[1:] | alone[:-1]]))
     sums = np.add.reduceat(weights, starts)
     return np.add.reduceat(points * weights, starts) / sums, sums

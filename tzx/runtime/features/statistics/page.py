@@ -80,7 +80,7 @@ def findings(one: FeatureStatistics) -> Iterator[str]:
     if (known["clipped_share"] or 0) > HIGH_CLIPPED:
         yield f"cut off in {share_text(known['clipped_share'])} of the rows"
     if one.bucketizer.startswith("hash") and known["distinct"] > one.table_rows / 2:
-        yield f"{known['distinct']:,} distinct values share {one.table_rows:,} rows of the table by their hash"
+        yield f"{known['distinct']:,} distinct values in {one.table_rows:,} rows"
     if one.numbers is not None and one.numbers.nan + one.numbers.infinite:
         yield f"{one.numbers.nan:,} NaN and {one.numbers.infinite:,} infinite numbers"
 
