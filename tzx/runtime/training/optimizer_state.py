@@ -40,21 +40,24 @@ def dense_state(optimizers: Iterable[ScheduledOptimizer], prefix: str) -> Tensor
 
 def load_dense_state(folder: Path, optimizers: Iterable[ScheduledOptimizer], prefix: str) -> list[str]:
     """Put the saved state of every parameter that has one into its optimizer; returns parameters left without."""
-    saved = read_metadata(folder).state_dict_metadata
+    saved: dict[str, dict[str, TensorStorageMetadata]] = {}
+    for key, entry in read_metadata(folder).state_dict_metadata.items():
+        if isinstance(entry, TensorStorageMetadata):
+            parameter_name, _, state_name = key.rpartition("/")
+            saved.setdefault(parameter_name, {})[state_name] = entry
+    wanted: TensorMap = {}
     left = []
     for scheduled in optimizers:
         for name, parameter in _named_parameters(scheduled):
-            start = f"{name.removeprefix(prefix)}/"
-            tensors: dict[str, Tensor] = {
-                key: _empty_like_saved(entry, parameter.device)
-                for key, entry in saved.items()
-                if key.startswith(start) and isinstance(entry, TensorStorageMetadata)
-            }
-            if not tensors or any(t.dim() and t.shape != parameter.shape for t in tensors.values()):
+            short = name.removeprefix(prefix)
+            entries = saved.get(short, {})
+            state = {key: _empty_like_saved(entry, parameter.device) for key, entry in entries.items()}
+            if not state or any(t.dim() and t.shape != parameter.shape for t in state.values()):
                 left.append(name)
                 continue
-            load_tensors(folder, tensors)
-            scheduled.optimizer.state[parameter] = {key[len(start) :]: t for key, t in tensors.items()}
+            wanted |= {f"{short}/{key}": tensor for key, tensor in state.items()}
+            scheduled.optimizer.state[parameter] = state
+    load_tensors(folder, wanted)
     return left
 
 
