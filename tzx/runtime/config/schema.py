@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.message import Message
 
 _TYPES = {
     FieldDescriptor.TYPE_DOUBLE: "double",
@@ -54,8 +53,3 @@ def _spec(field: FieldDescriptor) -> FieldSpec:
         message=message,
         enum=field.enum_type,
     )
-
-
-def set_member(message: Message, oneof: str) -> str | None:
-    """Name of the oneof's member that is set."""
-    return message.WhichOneof(oneof)

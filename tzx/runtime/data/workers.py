@@ -148,11 +148,6 @@ class WorkerPool:
         ready = [w for w in self._workers if w.started and w.outstanding < _AHEAD]
         return min(ready, key=lambda w: w.outstanding, default=None)
 
-    @property
-    def pids(self) -> list[int]:
-        """Process ids."""
-        return [w.pid for w in self._workers]
-
     def close(self) -> None:
         """End all."""
         for worker in self._workers:
