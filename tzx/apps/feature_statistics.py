@@ -24,15 +24,15 @@ def main(argv: list[str]) -> int:
     args = (parser := build_parser()).parse_args(argv)
     if args.max_rows < 0 or args.batch_rows < 1:
         parser.error("--max_rows must be at least 0, --batch_rows at least 1")
+    from tzx.runtime.data.report_files import make_place, write_report
     from tzx.runtime.training.process import Process
 
+    make_place(args.output_dir)  # rather now than after an hour of counting
     process = Process.from_env()
     statistics = _count(args, process)
     if process.world_size > 1:
         statistics = _merge(process, statistics)
     if process.is_chief:
-        from tzx.runtime.data.report_files import write_report
-
         places = write_report(statistics, args.output_dir)
         print(f"{statistics.rows:,} rows, {len(statistics.features)} features: {', '.join(places)}")
     return 0

@@ -2,6 +2,7 @@
 
 import posixpath
 import uuid
+from typing import Any
 
 from fsspec.core import url_to_fs
 
@@ -12,6 +13,23 @@ from tzx.runtime.features.statistics.page import render
 JSON_NAME, PAGE_NAME = "statistics.json", "statistics.html"
 
 
+def make_place(directory_or_url: str) -> tuple[Any, str]:
+    """Make the folder; returns its file system and its path there.
+
+    Raises:
+        UserError: the place is not usable.
+        StorageError: it cannot be reached.
+    """
+    try:
+        files, folder = url_to_fs(directory_or_url)
+        files.makedirs(folder, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError, ImportError, ValueError) as error:
+        raise UserError(f"output_dir {directory_or_url}: {error}") from error
+    except OSError as error:
+        raise StorageError(f"output_dir {directory_or_url}: {error}") from error
+    return files, folder
+
+
 def write_report(statistics: DataStatistics, directory_or_url: str) -> list[str]:
     """Write statistics.json and statistics.html, replacing older ones; returns where they lie.
 
@@ -19,17 +37,14 @@ def write_report(statistics: DataStatistics, directory_or_url: str) -> list[str]
         UserError: the place is not usable.
         StorageError: writing failed.
     """
+    files, folder = make_place(directory_or_url)
     texts = {JSON_NAME: statistics.dumps() + "\n", PAGE_NAME: render(statistics)}
     try:
-        files, folder = url_to_fs(directory_or_url)
-        files.makedirs(folder, exist_ok=True)
         for name, text in texts.items():
             temporary = posixpath.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.tmp")
             with files.open(temporary, "wb") as stream:
                 stream.write(text.encode())
             files.mv(temporary, posixpath.join(folder, name))
-    except (PermissionError, FileExistsError, NotADirectoryError, ImportError, ValueError) as error:
-        raise UserError(f"output_dir {directory_or_url}: {error}") from error
     except OSError as error:
         raise StorageError(f"output_dir {directory_or_url}: writing failed: {error}") from error
     return [posixpath.join(directory_or_url.rstrip("/"), name) for name in texts]
