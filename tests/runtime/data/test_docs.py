@@ -13,7 +13,8 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 TEXT = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
 ELSEWHERE = {  # features, samplers, or sources that this version does not read
-    "fg_encoded", "fg_encoded_multival_sep", "fg_threads", "is_orderby_partition", "odps_data_quota_name",
+    "fg_encoded", "fg_encoded_multival_sep", "fg_threads", "bad_value_policy", "is_orderby_partition",
+    "odps_data_quota_name",
     "odps_data_compression", "negative_sample_mask_prob", "force_base_data_group", "in_order",
     "negative_sampler", "negative_sampler_v2", "hard_negative_sampler", "hard_negative_sampler_v2", "tdm_sampler",
 }  # fmt: skip

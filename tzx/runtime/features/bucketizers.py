@@ -50,9 +50,10 @@ class Identity:
         ids = to_ints(ragged)
         # As unsigned, a negative id is larger than any allowed one: one pass finds both.
         if self.rows and len(ids) and int(ids.view(np.uint64).max()) >= self.rows:
-            bad = int(np.argmax(ids.view(np.uint64) >= np.uint64(self.rows)))
+            every = np.flatnonzero(ids.view(np.uint64) >= np.uint64(self.rows))
             allowed = f"0 to {self.rows - 1} ({self.option})"
-            raise bad_value(ragged, bad, f"id {ids[bad]} is out of range; allowed are {allowed}")
+            problem = f"id {ids[every[0]]} is out of range; allowed are {allowed}"
+            raise bad_value(ragged, int(every[0]), problem, lambda: every)
         return ids
 
 

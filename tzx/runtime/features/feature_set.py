@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +15,11 @@ from tzx.runtime.features.arrays import FeatureData
 from tzx.runtime.features.declared import FROM_FEATURE, declared_features
 from tzx.runtime.features.feature import Feature
 from tzx.runtime.features.node import Context, Node, make_node, unknown_needs
+from tzx.runtime.features.ragged import Ragged
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
+from tzx.runtime.features.team import Team
+from tzx.runtime.features.tolerance import BadValueCounts, run_tolerant
 from tzx.runtime.features.tracing import Traced
 from tzx.runtime.protos import data_pb2
 
@@ -23,8 +27,14 @@ from tzx.runtime.protos import data_pb2
 class FeatureSet:
     """Features in config order; made by `from_config`, pure and picklable afterwards."""
 
-    def __init__(self, nodes: Sequence[Node], settings: FeatureSettings) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], settings: FeatureSettings, threads: int = 1, tolerant: bool = False
+    ) -> None:
+        self._team = Team(threads)
+        self._tolerant = tolerant
+        self._bad_values = BadValueCounts()
         self._nodes = tuple(_in_order(nodes))
+        self._levels = _levels(self._nodes)
         self._read_by_others = frozenset(name for node in nodes for name in node.needs)
         self.settings = settings
         shown = [node.feature for node in nodes if not node.stub]
@@ -42,7 +52,7 @@ class FeatureSet:
 
         Args:
             feature_configs: FeatureConfig messages.
-            data_config: its fg_mode and fg_encoded_multival_sep count.
+            data_config: its fg_mode, fg_encoded_multival_sep, fg_threads and bad_value_policy count.
             settings: hashing and naming; read from the environment when not given.
 
         Raises:
@@ -67,7 +77,8 @@ class FeatureSet:
         problems += [] if problems else unknown_needs(nodes)
         if problems:
             raise ConfigError("\n".join(problems))
-        return cls(_with_users(nodes), settings)
+        tolerant = data_config.bad_value_policy == data_pb2.BAD_VALUE_DEFAULT
+        return cls(_with_users(nodes), settings, data_config.fg_threads, tolerant)
 
     @property
     def by_name(self) -> Mapping[str, Feature]:
@@ -92,17 +103,25 @@ class FeatureSet:
         Raises:
             DataError: a column is missing or of the wrong type, or a value cannot be used.
         """
-        source = Source(record_batch, is_training)
+        source = Source(record_batch, is_training, self._tolerant)
         made: dict[str, FeatureData] = {}
-        for node in self._nodes:
-            name = node.feature.name
-            with source.naming(name, node.feature.inputs):
-                ragged = node.run(source)
-            if name in self._read_by_others:
-                source.made[name] = ragged
-            if not node.stub:
-                made[name] = node.output.pack(ragged)
+        for level in self._levels:
+            for node, ragged in zip(level, self._team.map(partial(self._run, source), level), strict=True):
+                name = node.feature.name
+                if name in self._read_by_others:
+                    source.made[name] = ragged
+                if not node.stub:
+                    made[name] = node.output.pack(ragged)
         return {feature.name: made[feature.name] for feature in self.features}
+
+    def _run(self, source: Source, node: Node) -> Ragged:
+        with source.naming(node.feature.name, node.feature.inputs):
+            return run_tolerant(node, source, self._bad_values) if self._tolerant else node.run(source)
+
+    @property
+    def bad_values(self) -> dict[str, int]:
+        """Bad rows or elements by feature, that this process has taken as missing under BAD_VALUE_DEFAULT."""
+        return self._bad_values.as_dict()
 
     def trace(self, record_batch: pa.RecordBatch) -> Iterator[Traced]:
         """The stages of every feature of a batch, stubs too, each after those it reads; see `Traced`."""
@@ -138,6 +157,17 @@ def _in_order(nodes: Sequence[Node]) -> list[Node]:
             else:
                 path.append(waiting[0])
     return list(done.values())
+
+
+def _levels(nodes: Sequence[Node]) -> list[list[Node]]:
+    """Nodes in groups, each of which reads only features of groups before it."""
+    depth: dict[str, int] = {}
+    levels: list[list[Node]] = []
+    for node in nodes:
+        at = depth[node.feature.name] = max((depth[need] + 1 for need in node.needs), default=0)
+        levels += [[]] if at == len(levels) else []
+        levels[at].append(node)
+    return levels
 
 
 def _with_users(nodes: Sequence[Node]) -> list[Node]:

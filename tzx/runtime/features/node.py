@@ -14,7 +14,7 @@ from tzx.runtime.features.feature import Feature, make_feature
 from tzx.runtime.features.operators import Operator, make_operator
 from tzx.runtime.features.operators.base import layout_of
 from tzx.runtime.features.outputs import Output
-from tzx.runtime.features.ragged import Ragged, as_rows
+from tzx.runtime.features.ragged import BadValue, Ragged, as_rows
 from tzx.runtime.features.reading import Layout, split_pairs
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
@@ -54,6 +54,13 @@ class Node:
         """First stage: what the inputs hold, one slot per row or element."""
         masked = self._masked_input(source)
         return [self._read(source, at, at == masked) for at in range(len(self.inputs))]
+
+    def read_tolerant(self, source: Source) -> tuple[list[Ragged], list[tuple[BadValue, int]]]:
+        """First stage, and per input with unreadable slots the first of them and their number."""
+        masked = self._masked_input(source)
+        inputs = self.read(source)
+        keys = [(entry, self.layouts[at], at == masked) for at, entry in enumerate(self.inputs)]
+        return inputs, [source.refused[key] for key in keys if key in source.refused]
 
     def values(self, inputs: list[Ragged]) -> Ragged:
         """Second stage: values before defaults and bucketizing, which are the third."""

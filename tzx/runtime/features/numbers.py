@@ -28,14 +28,14 @@ def to_ints(ragged: Ragged) -> Int64:
         numbers, bad, status = text.parse_ints(values.data, values.starts, values.ends)
         if bad >= 0:
             why = "is not an integer" if status == text.NOT_A_NUMBER else "does not fit a 64-bit integer"
-            raise bad_value(ragged, bad, f"{quoted(values.text(bad))} {why}")
+            raise bad_value(ragged, bad, f"{quoted(values.text(bad))} {why}", lambda: _no_integers(values, bad))
         return numbers
     if values.dtype == np.int64:
         return values  # type: ignore[return-value]
     whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
     if not whole.all():
         bad = int(np.argmin(whole))
-        raise bad_value(ragged, bad, f"{values[bad]} is not an integer")
+        raise bad_value(ragged, bad, f"{values[bad]} is not an integer", lambda: np.flatnonzero(~whole))
     return values.astype(np.int64)
 
 
@@ -60,6 +60,36 @@ def _first_failure(array: pa.Array) -> int:
     return low
 
 
+def _no_numbers(array: pa.Array) -> Int64:
+    """Indices of all strings that are not numbers."""
+    bad = []
+    parts = [(0, len(array))]
+    while parts:
+        low, high = parts.pop()
+        try:
+            array.slice(low, high - low).cast(pa.float64())
+        except pa.ArrowInvalid:
+            middle = (low + high) // 2
+            if high - low == 1:
+                bad.append(low)
+            else:
+                parts += [(low, middle), (middle, high)]
+    return np.sort(np.array(bad, np.int64))
+
+
+def _no_integers(values: Strings, first: int) -> Int64:
+    """Indices of all strings that are no integers, of which `first` is the first."""
+    from tzx.runtime.features.kernels import text
+
+    bad, at = [], first
+    while at >= 0:
+        bad.append(at)
+        rest = at + 1
+        _, found, _ = text.parse_ints(values.data, values.starts[rest:], values.ends[rest:])
+        at = rest + found if found >= 0 else -1
+    return np.array(bad, np.int64)
+
+
 def to_floats(ragged: Ragged) -> Numbers:
     """All values as float32 or float64 [N]; integers become float64.
 
@@ -78,7 +108,8 @@ def to_floats(ragged: Ragged) -> Numbers:
             numbers[others] = arrow.view(array.cast(pa.float64()), np.float64)
         except pa.ArrowInvalid:
             bad = int(others[_first_failure(array)])
-            raise bad_value(ragged, bad, f"{quoted(values.text(bad))} is not a number") from None
+            problem = f"{quoted(values.text(bad))} is not a number"
+            raise bad_value(ragged, bad, problem, lambda: others[_no_numbers(array)]) from None
     return numbers
 
 

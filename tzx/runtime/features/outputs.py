@@ -55,10 +55,11 @@ class DenseOutput:
         filled = fill_missing(replace(ragged, values=to_float32(ragged)), self.default)
         lengths = filled.lengths
         if len(lengths) and (int(lengths.min()) != self.width or int(lengths.max()) != self.width):
-            slot = int(np.argmax(lengths != self.width))
+            every = np.flatnonzero(lengths != self.width)
+            slot = int(every[0])
             if lengths[slot] == 0:
                 raise bad_slot(filled, slot, f"the value is missing and there is no default; {self.remedy}")
-            raise bad_slot(filled, slot, f"{lengths[slot]} numbers where value_dim is {self.width}")
+            raise bad_slot(filled, slot, f"{lengths[slot]} numbers where value_dim is {self.width}", every)
         return filled
 
     def pack(self, ragged: Ragged) -> FeatureData:

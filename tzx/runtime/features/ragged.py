@@ -6,7 +6,7 @@ only adds how many slots each row has. A slot without values is a missing one.
 Legend: N values, S slots, B rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +72,10 @@ class Ragged:
             return slot
         return int(np.searchsorted(np.cumsum(self.seq_lengths), slot, side="right"))
 
+    def slots_of_values(self, at: Int64) -> Int64:
+        """Slots that values belong to, each once."""
+        return np.unique(np.searchsorted(np.cumsum(self.lengths), at, side="right"))
+
     def row_of_value(self, at: int) -> int:
         """Row of the batch that a value belongs to."""
         return self.row_of_slot(int(np.searchsorted(np.cumsum(self.lengths), at, side="right")))
@@ -83,16 +87,25 @@ class BadValue(Exception):
     def __init__(self, column: str, row: int | None, problem: str) -> None:
         super().__init__(problem)
         self.column, self.row, self.problem = column, row, problem
+        # For those who go on without them: all bad slots, found when asked for, and whether these are elements.
+        self.slots: Callable[[], Int64 | None] = lambda: None
+        self.of_elements: bool | None = None
 
 
-def bad_value(ragged: Ragged, at: int, problem: str) -> BadValue:
-    """Point at value number `at`."""
-    return BadValue(ragged.column, ragged.row_of_value(at), problem)
+def bad_value(ragged: Ragged, at: int, problem: str, every: Callable[[], Int64] | None = None) -> BadValue:
+    """Point at value number `at`, the first of those that `every` finds."""
+    error = BadValue(ragged.column, ragged.row_of_value(at), problem)
+    error.of_elements = ragged.seq_lengths is not None
+    error.slots = lambda: ragged.slots_of_values(every() if every else np.array([at], np.int64))
+    return error
 
 
-def bad_slot(ragged: Ragged, slot: int, problem: str) -> BadValue:
-    """Point at slot number `slot`."""
-    return BadValue(ragged.column, ragged.row_of_slot(slot), problem)
+def bad_slot(ragged: Ragged, slot: int, problem: str, every: Int64 | None = None) -> BadValue:
+    """Point at slot number `slot`, the first of `every`."""
+    error = BadValue(ragged.column, ragged.row_of_slot(slot), problem)
+    error.of_elements = ragged.seq_lengths is not None
+    error.slots = lambda: np.array([slot], np.int64) if every is None else every
+    return error
 
 
 def counts_of_kept(keep: Bool, lengths: Int32) -> Int32:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from tzx.runtime.features import arrow
-from tzx.runtime.features.arrays import Float32, Int32
+from tzx.runtime.features.arrays import Float32, Int32, Int64
 from tzx.runtime.features.arrow import WrongType
 from tzx.runtime.features.numbers import to_float32, to_strings
 from tzx.runtime.features.ragged import (
@@ -57,8 +57,8 @@ class Layout:
     key_end: int = 0
 
 
-def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str) -> Ragged:
-    """Read a whole column.
+def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str, skip: Int64 | None = None) -> Ragged:
+    """Read a whole column; slots numbered in `skip`, as before any are cut off or put in, are taken as missing.
 
     Raises:
         WrongType: the column's type cannot be read this way.
@@ -66,10 +66,19 @@ def read(array: pa.Array | pa.ChunkedArray, layout: Layout, column: str) -> Ragg
     """
     array = arrow.plain(array)
     if layout.delimiter is None:
-        return _read_slots(array, layout, column)
-    ragged = _read_sequences(array, layout, column)
+        return _read_slots(_nulled(array, skip), layout, column)
+    ragged = _read_sequences(array, layout, column, skip)
     ragged = head_elements(ragged, layout.max_elements)
     return fill_empty_rows(ragged) if layout.fill_rows else ragged
+
+
+def _nulled(array: pa.Array, skip: Int64 | None) -> pa.Array:
+    """The array with nulls at the places in `skip`."""
+    if skip is None or not len(skip):
+        return array
+    mask = np.zeros(len(array), bool)
+    mask[skip] = True
+    return array.take(pa.array(np.arange(len(array), dtype=np.int64), mask=mask))
 
 
 def _split(strings: Strings, separator: bytes, drop_empty: bool, limit: int = 0) -> tuple[Strings, Int32]:
@@ -137,7 +146,8 @@ def _read_lists(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     ragged = Ragged(values, lengths, seq_lengths, column=column)
     if keep is not None:
         if not layout.drop_empty:
-            raise bad_value(ragged, int(np.argmin(keep)), "null or empty text in a list where every item has its place")
+            problem = "null or empty text in a list where every item has its place"
+            raise bad_value(ragged, int(np.argmin(keep)), problem, lambda: np.flatnonzero(~keep))
         ragged = replace(ragged, values=_without_empty(values), lengths=counts_of_kept(keep, lengths))
     return _split_tokens(ragged, layout)
 
@@ -189,7 +199,9 @@ def _split_weights(ragged: Ragged) -> Ragged:
         lengths = counts_of_kept(weighted, ragged.lengths)
         weights[weighted] = to_float32(Ragged(written, lengths, ragged.seq_lengths))
     except BadValue as error:
-        raise BadValue(ragged.column, error.row, f"weight {error.problem}") from None
+        wrong = BadValue(ragged.column, error.row, f"weight {error.problem}")
+        wrong.slots, wrong.of_elements = error.slots, error.of_elements
+        raise wrong from None
     return replace(ragged, values=ids, weights=weights)
 
 
@@ -221,12 +233,16 @@ def _map_weights(items: pa.Array) -> Float32:
     return arrow.view(items.cast(pa.float32()).fill_null(1.0), np.float32)
 
 
-def _read_sequences(array: pa.Array, layout: Layout, column: str) -> Ragged:
+def _read_sequences(array: pa.Array, layout: Layout, column: str, skip: Int64 | None) -> Ragged:
     kind = array.type
     if arrow.is_text(kind):
         assert layout.delimiter is not None
         strings = arrow.strings_of(array)
         elements, seq_lengths = _split(strings, layout.delimiter, False, layout.max_elements or 0)
+        if skip is not None and len(skip):
+            ends = elements.ends.copy()
+            ends[skip] = elements.starts[skip]
+            elements = replace(elements, ends=ends)
         return _read_tokens(elements, layout, column, seq_lengths)
     if pt.is_map(kind):
         raise WrongType(f"{kind}, and a sequence is text or a list")
@@ -235,4 +251,4 @@ def _read_sequences(array: pa.Array, layout: Layout, column: str) -> Ragged:
         seq_lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
         return Ragged(values, _ones(len(values)), seq_lengths, column=column)
     items, seq_lengths = arrow.list_parts(array)
-    return _read_slots(arrow.plain(items), layout, column, seq_lengths)
+    return _read_slots(_nulled(arrow.plain(items), skip), layout, column, seq_lengths)

@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from tzx.runtime.errors import DataError
+from tzx.runtime.features.arrays import Int64
 from tzx.runtime.features.declared import CONSTANT, FROM_FEATURE, Input
 from tzx.runtime.features.ragged import BadValue, Ragged
 from tzx.runtime.features.reading import Layout, WrongType, read
@@ -22,7 +24,9 @@ READABLE = "readable are text, numbers, and lists or maps of them"
 class Source:
     """Columns of a record batch, read as features ask for them."""
 
-    def __init__(self, record_batch: pa.RecordBatch, is_training: bool) -> None:
+    def __init__(self, record_batch: pa.RecordBatch, is_training: bool, tolerant: bool = False) -> None:
+        self.tolerant = tolerant
+        self.refused: dict[tuple[Input, Layout, bool], tuple[BadValue, int]] = {}
         self.batch = record_batch
         self.places = {name: at for at, name in enumerate(record_batch.schema.names)}
         self.made: dict[str, Ragged] = {}
@@ -36,19 +40,33 @@ class Source:
             if entry.name not in self.made:
                 raise BadValue(f"feature:{entry.name}", None, "the feature that is read here could not be made")
             return self.made[entry.name]
-        masked = masked and self.mask is not None
         key = (entry, layout, masked)
         if key not in self.cache:
             self.cache[key] = self._read(entry, layout, masked)
         return self.cache[key]
 
     def _read(self, entry: Input, layout: Layout, masked: bool) -> Ragged:
+        """Read a column; when tolerant, without the slots that cannot be read."""
+        skip: Int64 | None = None
+        while True:
+            try:
+                return self._read_without(skip, entry, layout, masked)
+            except BadValue as error:
+                found = error.slots() if self.tolerant else None
+                after = found if skip is None or found is None else np.union1d(skip, found)
+                if after is None or len(after) == (0 if skip is None else len(skip)):
+                    raise
+                first, _ = self.refused.get((entry, layout, masked), (error, 0))
+                self.refused[entry, layout, masked] = first, len(after)
+                skip = after
+
+    def _read_without(self, skip: Int64 | None, entry: Input, layout: Layout, masked: bool) -> Ragged:
         if entry.side == CONSTANT:
             return read(pa.repeat(pa.scalar(entry.name), self.batch.num_rows), layout, f"const:{entry.name}")
         array = self.column(entry.column)
-        if masked:
+        if masked and self.mask is not None:
             array = pc.if_else(self.mask, pa.scalar(None, array.type), array)
-        return read(array, layout, entry.column)
+        return read(array, layout, entry.column, skip)
 
     def column(self, name: str) -> pa.Array:
         """A column by name."""

@@ -26,7 +26,8 @@ def flags_of(mask: Ragged) -> Bool:
     flags = FLAGS.look_up(values)
     if (flags < 0).any():
         bad = int(np.argmin(flags))
-        raise bad_value(mask, bad, f"{quoted(values.text(bad))} is not true or false")
+        problem = f"{quoted(values.text(bad))} is not true or false"
+        raise bad_value(mask, bad, problem, lambda: np.flatnonzero(flags < 0))
     return flags > 0
 
 
@@ -45,7 +46,9 @@ class BoolMaskOperator:
         unequal = there & (values.lengths != mask.lengths)
         if unequal.any():
             slot = int(np.argmax(unequal))
-            raise bad_slot(mask, slot, f"{mask.lengths[slot]} flags for {values.lengths[slot]} values")
+            raise bad_slot(
+                mask, slot, f"{mask.lengths[slot]} flags for {values.lengths[slot]} values", unequal.nonzero()[0]
+            )
         keep = np.zeros(len(values.values), bool)
         keep[np.repeat(there, values.lengths)] = flags_of(mask)[np.repeat(there, mask.lengths)]
         kept = replace(values, values=values.values[keep], lengths=counts_of_kept(keep, values.lengths))

@@ -16,7 +16,7 @@ from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.numbers import to_floats, to_strings
 from tzx.runtime.features.operators.base import drop_empty_words, layout_of, normalized
 from tzx.runtime.features.operators.combining import check_combiner, combine
-from tzx.runtime.features.ragged import Ragged, Strings, counts_of_kept, rows_of_slots
+from tzx.runtime.features.ragged import Ragged, Strings, align, counts_of_kept, rows_of_slots
 from tzx.runtime.features.reading import Layout, split_values
 
 
@@ -47,6 +47,8 @@ class LookupOperator:
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
         """Found values."""
         pairs, keys = inputs
+        if pairs.seq_lengths is not None:
+            pairs, keys = align(inputs, True)
         assert pairs.items is not None
         entries, found = found_entries(pairs, keys)
         values = replace(found, values=pairs.items[entries], column=pairs.column)
@@ -97,7 +99,7 @@ def make(declared: Declared, inputs: Sequence[Input]) -> LookupOperator:
     layout = layout_of(declared, drop_empty=True)
     numeric = set(given_options(config)) <= {"boundaries"}
     return LookupOperator(
-        layouts=(replace(layout, pairs=True, fill_rows=False, max_elements=None), layout),
+        layouts=(replace(layout, pairs=True), layout),
         discrete=config.need_discrete or not numeric,
         need_key=config.need_key,
         combiner=check_combiner(config.combiner, ("",)),

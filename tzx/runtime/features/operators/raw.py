@@ -31,7 +31,9 @@ class RawOperator:
         wrong = (ragged.lengths != self.width) & (ragged.lengths != 0)
         if self.width and wrong.any():
             slot = int(np.argmax(wrong))
-            raise bad_slot(ragged, slot, f"{ragged.lengths[slot]} numbers where value_dim is {self.width}")
+            raise bad_slot(
+                ragged, slot, f"{ragged.lengths[slot]} numbers where value_dim is {self.width}", wrong.nonzero()[0]
+            )
 
 
 def make(declared: Declared, inputs: Sequence[Input]) -> RawOperator:
