@@ -68,6 +68,18 @@ def test_equals_the_recursion_many_times(run, pairs, encoding):
     check_equals_the_recursion(run, pairs, encoding)
 
 
+# Around the length where one word of bits no longer holds a string.
+long = st.integers(62, 67).flatmap(lambda size: st.text(alphabet="ab", min_size=size, max_size=size))
+
+
+@given(long, long)
+@settings(max_examples=30, deadline=None)
+def test_long_texts(run, a, b):
+    columns = {"q": ["x" + a + "y", "y" + b + b], "t": ["y" + b + "x", "x" + a + a]}
+    expected = [distance(q, t) for q, t in zip(*columns.values(), strict=True)]
+    assert run(config(), **columns).values.ravel().tolist() == expected
+
+
 def test_separators_are_characters_like_any_other(run):
     assert run(config(), q=["a\x1db"], t=["ab"]).values.tolist() == [[1]]
 
