@@ -28,6 +28,14 @@ def test_equal_models_pass_at_several_batch_sizes():
     assert exported.sizes == [1, 7, 20]
 
 
+def test_a_model_that_predicts_nan_is_told(caplog):
+    check_parity(Model(np.exp), Model(np.exp), ROWS)
+    assert not caplog.records
+    broken = lambda x: np.where(x > 0, np.nan, x)  # noqa: E731
+    check_parity(Model(broken), Model(broken), ROWS)
+    assert "the trained model itself predicts NaN on real rows: y" in caplog.text
+
+
 def test_small_differences_are_reported_and_pass():
     result = check_parity(Model(np.exp), Model(lambda x: np.exp(x) + 4e-6), ROWS)
     assert 1e-6 < result["max_difference"]["y"] < 1e-5
