@@ -95,6 +95,14 @@ def test_the_error_file_is_what_torchx_status_reads(tmp_path: Path) -> None:
     assert int(message["extraInfo"]["timestamp"]) > 1_700_000_000
 
 
+def test_a_bad_flag_is_left_for_the_launcher_too(tmp_path: Path) -> None:
+    path = tmp_path / "error.json"
+    done = app("Parser('Trains.').parse_args(argv)", "--modeldir", "x", env={"TORCHELASTIC_ERROR_FILE": str(path)})
+    assert done.returncode == 2
+    message = json.loads(path.read_text())["message"]
+    assert (message["message"], message["errorCode"]) == ("unknown flag --modeldir", 2)
+
+
 def test_the_rank_is_named_when_there_are_several() -> None:
     done = app("raise DataError('x')", env={"RANK": "3", "WORLD_SIZE": "8"})
     assert done.stderr.strip() == "[rank 3] error: x"

@@ -56,7 +56,8 @@ class Parser(argparse.ArgumentParser):
         return f", did you mean {known[near[0]]}?" if near else ""
 
     def error(self, message: str) -> NoReturn:
-        """Prints one line and where to read on, then exits with 2."""
+        """Prints one line and where to read on, leaves it for the launcher, then exits with 2."""
+        _write_error_file(ValueError(message), message, 2)
         self.exit(2, f"{self.prog}: error: {message}\n(all flags: {self.prog} --help)\n")
 
 
