@@ -176,3 +176,11 @@ def test_an_empty_data_set_is_an_error_not_an_endless_loop(config, root):
     config.data_config.batch_size = 100_000
     with pytest.raises(DataError, match="without a single batch"):
         train(config, TrainOptions())
+
+
+def test_table_widths_that_the_kernels_cannot_take_are_named(config):
+    config.feature_configs[0].id_feature.embedding_dim = 10
+    config.feature_configs[1].id_feature.embedding_dim = 10
+    config.model_config.deepfm.wide_embedding_dim = 1
+    with pytest.raises(ConfigError, match=r"multiple of 4, .* user_emb_wide \(1\).*item_emb \(10\)"):
+        train(config, TrainOptions())

@@ -19,7 +19,7 @@ from torchrec.distributed.types import ShardingEnv
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
 from tzx.runtime.embedding.tables import table_device
-from tzx.runtime.errors import UserError
+from tzx.runtime.errors import ConfigError, UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
@@ -120,6 +120,7 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
     with table_device("meta"):  # shards are made and initialised where the plan puts them
         model = build_model(config, features)
+    _check_widths(model)
     tables = {name: table.feature_names for name, table in model.tables.items()}
     which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
     if which:
@@ -131,6 +132,16 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     sharded = _shard(loss_module, plan, process)
     session = Session(config, process, settings, features, model, sharded, describe_plan(plan))
     return _with_optimizers(session, which) if training else session
+
+
+def _check_widths(model: Model) -> None:
+    """FBGEMM's fused kernels move four floats at a time and assert on anything else."""
+    odd = [f"{table.name} ({table.dim})" for table in model.tables.values() if table.dim % 4]
+    if odd:
+        raise ConfigError(
+            f"the width of an embedding table must be a multiple of 4, but it is not for {', '.join(odd)}; "
+            f"change embedding_dim, or wide_embedding_dim of the model"
+        )
 
 
 def _shard(module: LossModule, plan: Any, process: Process) -> DistributedModelParallel:
