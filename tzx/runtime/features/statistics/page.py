@@ -14,6 +14,7 @@ from tzx.runtime.features.statistics.one_feature import FeatureStatistics
 
 OPEN_UP_TO = 12  # features whose details are open from the start
 SHOWN_VALUES = 12
+RARE = 0.01  # numbers that hardly ever repeat have no frequent values worth a list
 LOW_COVERAGE, HIGH_UNKNOWN, HIGH_CLIPPED = 0.5, 0.05, 0.2
 
 
@@ -80,7 +81,7 @@ def findings(one: FeatureStatistics) -> Iterator[str]:
     if (known["clipped_share"] or 0) > HIGH_CLIPPED:
         yield f"cut off in {share_text(known['clipped_share'])} of the rows"
     if one.bucketizer.startswith("hash") and known["distinct"] > one.table_rows / 2:
-        yield f"{known['distinct']:,} distinct values in {one.table_rows:,} rows"
+        yield f"{known['distinct']:,} distinct values share a table of {one.table_rows:,} rows"
     if one.numbers is not None and one.numbers.nan + one.numbers.infinite:
         yield f"{one.numbers.nan:,} NaN and {one.numbers.infinite:,} infinite numbers"
 
@@ -92,6 +93,8 @@ def _card(at: int, name: str, one: FeatureStatistics) -> Card:
     shown = [
         (item["value"] or "(empty)", item["count"] / values) for item in known["top"][:SHOWN_VALUES] if item["count"]
     ]
+    if one.numbers is not None and shown and shown[0][1] < RARE:
+        shown = []
     most = shown[0][1] if shown else 1.0
     return Card(
         name=name,
