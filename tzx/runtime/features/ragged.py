@@ -143,6 +143,26 @@ def rows_of_slots(seq_lengths: Int32) -> Int64:
     return np.repeat(np.arange(len(seq_lengths), dtype=np.int64), seq_lengths)
 
 
+def stretch(inputs: Sequence[Ragged]) -> list[Ragged]:
+    """Inputs of which a sequence with one element in a row has it as often as the longest one has elements."""
+    counts = [ragged.seq_lengths for ragged in inputs if ragged.seq_lengths is not None]
+    if len(counts) < 2:
+        return list(inputs)
+    longest: Int32 = np.maximum.reduce(counts)
+    return [_stretched(ragged, longest) for ragged in inputs]
+
+
+def _stretched(ragged: Ragged, longest: Int32) -> Ragged:
+    rows = ragged.seq_lengths
+    if rows is None or not ((rows == 1) & (longest > 1)).any():
+        return ragged
+    single = rows == 1
+    lengths: Int32 = np.where(single, longest, rows)
+    places = np.where(np.repeat(single, lengths), 0, places_in_slot(lengths))
+    firsts = np.repeat(np.cumsum(rows, dtype=np.int64) - rows, lengths)
+    return replace(take_slots(ragged, firsts + places), seq_lengths=lengths)
+
+
 def align(inputs: Sequence[Ragged], is_sequence: bool) -> list[Ragged]:
     """Inputs with the same slots: what has one slot per row is repeated for every element of the sequences.
 

@@ -25,8 +25,9 @@ def arrow_texts(strings: Strings, ragged: Ragged) -> pa.Array:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        bad = next(at for at in range(len(strings)) if not _is_utf8(strings, at))
-        raise bad_value(ragged, bad, f"{quoted(strings.text(bad))} is not UTF-8") from None
+        every = np.array([at for at in range(len(strings)) if not _is_utf8(strings, at)], np.int64)
+        bad = int(every[0])
+        raise bad_value(ragged, bad, f"{quoted(strings.text(bad))} is not UTF-8", lambda: every) from None
     return array
 
 

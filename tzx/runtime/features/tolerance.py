@@ -9,7 +9,7 @@ import numpy as np
 
 from tzx.runtime.features.arrays import Int64
 from tzx.runtime.features.node import Node
-from tzx.runtime.features.ragged import BadValue, Bool, Ragged, rows_of_slots
+from tzx.runtime.features.ragged import BadValue, Bool, Ragged, rows_of_slots, stretch
 from tzx.runtime.features.source import Source
 
 
@@ -52,6 +52,8 @@ def run_tolerant(node: Node, source: Source, counts: BadValueCounts) -> Ragged:
     for error, slots in refused:
         first, count = first or error, count + slots
     if node.feature.is_sequence:
+        # A custom operator does this itself, but needs its sequences to fit by then.
+        inputs = stretch(inputs) if node.feature.kind == "custom_feature" else inputs
         inputs, error_, rows = _same_elements(inputs)
         first, count = first or error_, count + rows
     while True:

@@ -205,6 +205,15 @@ def test_text_that_is_no_utf8(run, files):
         run(config(files), t=pa.array([b"low", b"\xe8\xa3"]))
 
 
+def test_bad_values_taken_as_missing(make_features, slots, files, tokenize):
+    features = make_features(
+        "FG_DAG", config(files, 'default_value: "new"'), data="bad_value_policy: BAD_VALUE_DEFAULT"
+    )
+    made = features.generate(pa.record_batch({"t": pa.array([b"low", b"\xe8\xa3", None, b"\xff"])}))["f"]
+    assert slots(made) == [tokenize["bpe"](text) for text in ("low", "new", "new", "new")]
+    assert features.bad_values == {"f": 2}
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "content", "problem"),
     [

@@ -9,10 +9,9 @@ import numpy as np
 from google.protobuf import json_format
 
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.features.arrays import Int32
 from tzx.runtime.features.declared import Declared
 from tzx.runtime.features.operators.base import layout_of
-from tzx.runtime.features.ragged import Ragged, align, bad_slot, places_in_slot, take_slots
+from tzx.runtime.features.ragged import Ragged, align, bad_slot, stretch
 from tzx.runtime.features.reading import Layout
 
 
@@ -40,26 +39,12 @@ def whole_text(declared: Declared) -> Layout:
 
 def align_elements(inputs: Sequence[Ragged], is_sequence: bool) -> list[Ragged]:
     """Inputs with the same slots; what has one element in a row goes with every element of the others."""
-    counts = [ragged.seq_lengths for ragged in inputs if ragged.seq_lengths is not None]
-    if len(counts) > 1:
-        longest: Int32 = np.maximum.reduce(counts)
-        inputs = [_stretch(ragged, longest) for ragged in inputs]
-    return align(inputs, is_sequence)
-
-
-def _stretch(ragged: Ragged, longest: Int32) -> Ragged:
-    rows = ragged.seq_lengths
-    if rows is None or not ((rows == 1) & (longest > 1)).any():
-        return ragged
-    single = rows == 1
-    stretched: Int32 = np.where(single, longest, rows)
-    places = np.where(np.repeat(single, stretched), 0, places_in_slot(stretched))
-    firsts = np.repeat(np.cumsum(rows, dtype=np.int64) - rows, stretched)
-    return replace(take_slots(ragged, firsts + places), seq_lengths=stretched)
+    return align(stretch(inputs), is_sequence)
 
 
 def check_single(ragged: Ragged, operator: str) -> None:
     """Refuse slots with several values."""
     if len(ragged.lengths) and int(ragged.lengths.max()) > 1:
-        slot = int(np.argmax(ragged.lengths))
-        raise bad_slot(ragged, slot, f"{ragged.lengths[slot]} values where {operator} takes one")
+        every = np.flatnonzero(ragged.lengths > 1)
+        slot = int(every[0])
+        raise bad_slot(ragged, slot, f"{ragged.lengths[slot]} values where {operator} takes one", every)
