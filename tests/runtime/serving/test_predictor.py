@@ -204,3 +204,18 @@ def test_config_can_be_edited_for_reading(copy):
 def test_no_bundle(tmp_path):
     with pytest.raises(UserError, match="no such bundle directory"):
         Predictor(tmp_path / "none")
+
+
+def test_ids_are_hashed_as_in_training_whatever_the_environment(copy, monkeypatch):
+    monkeypatch.setenv("USE_FARM_HASH_TO_BUCKETIZE", "true")
+    assert not Predictor(copy).features.settings.farm_hash
+    farm = {"farm_hash": True, "group_join": "__"}
+    for settings, farm_hash in ((farm, True), (None, True), (7, None), ({"a": 1}, None)):
+        described = json.loads((copy / "features.json").read_text()) | {"settings": settings}
+        (copy / "features.json").write_text(json.dumps(described))
+        signed(copy)
+        if farm_hash is None:
+            with pytest.raises(BundleError, match=r"malformed features\.json"):
+                Predictor(copy)
+        else:
+            assert Predictor(copy).features.settings.farm_hash

@@ -8,6 +8,7 @@ The bundle grows in a hidden sibling directory and gets its name only after it h
 """
 
 import copy
+import dataclasses
 import itertools
 import json
 import logging
@@ -157,7 +158,12 @@ def _describe(trained: TrainedModel) -> dict[str, Any]:
         for feature in trained.features.features
     ]
     columns = list(trained.features.input_columns)
-    return {"input_columns": columns, "features": features, "tensors": list(tensor_names(trained.layout))}
+    return {
+        "input_columns": columns,
+        "features": features,
+        "settings": dataclasses.asdict(trained.features.settings),
+        "tensors": list(tensor_names(trained.layout)),
+    }
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor
 from tzx.runtime.config import load_config, parse_text
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.data.packing import pack
-from tzx.runtime.features import FeatureSet
+from tzx.runtime.features import FeatureSet, FeatureSettings
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.assets import bind_assets
 from tzx.runtime.serving.manifest import CONFIG, FEATURES, GRAPH, WEIGHTS, read_manifest, verify_files
@@ -53,7 +53,8 @@ class Predictor:
         verify_files(self.path, self.manifest)
         self.config = config or parse_text((self.path / CONFIG).read_text(), str(self.path / CONFIG))
         bind_assets(self.config, self.path)
-        self.features = FeatureSet.from_config(self.config.feature_configs, self.config.data_config)
+        settings = self._feature_settings()
+        self.features = FeatureSet.from_config(self.config.feature_configs, self.config.data_config, settings)
         self.layout = BatchLayout.from_features(self.features.features)
         self.output_names = tuple(output.name for output in self.manifest.outputs)
         self._program = self._load_program()
@@ -78,6 +79,14 @@ class Predictor:
 
     def _nothing(self) -> dict[str, np.ndarray]:
         return {o.name: np.empty((0, *o.shape), _numpy_dtype(o.dtype)) for o in self.manifest.outputs}
+
+    def _feature_settings(self) -> FeatureSettings | None:
+        """How ids were hashed and members named in training; the environment says so for bundles that do not."""
+        try:
+            stored = json.loads((self.path / FEATURES).read_bytes()).get("settings")
+            return None if stored is None else FeatureSettings(**stored)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise BundleError(f"{self.path}: malformed {FEATURES} ({error})") from None
 
     def _load_program(self) -> Program:
         try:
