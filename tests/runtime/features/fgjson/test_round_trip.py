@@ -225,3 +225,24 @@ def test_what_no_config_can_say_is_refused():
         read(json.dumps({"features": [{**entry, "need_prefix": True}]}))
     with pytest.raises(ConfigError, match="feature 'a': hash_bucket_size cannot be \"many\""):
         read(json.dumps({"features": [{**entry, "hash_bucket_size": "many"}]}))
+
+
+@pytest.mark.parametrize("kind", ["tokenize_feature", "sequence_tokenize_feature"])
+@pytest.mark.parametrize("normalizer", ["", "text_normalizer {}", "text_normalizer { norm_options: TEXT_UPPER2LOWER }"])
+def test_tokenizers(kind, normalizer, tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"<unk>": 0, "low": 1, "LOW": 2, "new": 3}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    config = parsed(
+        "FG_DAG",
+        f'{kind} {{ feature_name: "t" expression: "user:text" vocab_file: "{tmp_path}/tokenizer.json" embedding_dim: 4 '
+        f'default_value: "new" sequence_length: 3 {normalizer} }}',
+    )
+    again = read_back(config, tmp_path / "fg")
+    assert len(again) == 1
+    made = FeatureSet.from_config(config.feature_configs, config.data_config)
+    batch = pa.record_batch({"text": ["low new;LOW", "", None, "Low;;x"]})
+    assert_same_features(made, FeatureSet.from_config(again, config.data_config), batch)
