@@ -249,6 +249,20 @@ def build_table(words: UInt8, offsets: Int64, size: int) -> Int64:
 def look_up(table: Int64, words: UInt8, offsets: Int64, data: UInt8, starts: Int64, ends: Int64) -> Int64:
     """Number of every string among the words, -1 where it is none, [N]."""
     out = np.empty(len(starts), np.int64)
+    mask = np.uint64(len(table) - 1)
     for i in range(len(starts)):
-        out[i] = table[_slot_of(table, words, offsets, data, starts[i], ends[i])]
+        start, size = starts[i], ends[i] - starts[i]
+        at = murmur64(data, start, start + size) & mask
+        word = table[at]
+        while word >= 0:
+            other = offsets[word]
+            if offsets[word + 1] - other == size:
+                differing = 0
+                for j in range(size):
+                    differing |= words[np.uint64(other + j)] ^ data[np.uint64(start + j)]
+                if differing == 0:
+                    break
+            at = (at + np.uint64(1)) & mask
+            word = table[at]
+        out[i] = word
     return out

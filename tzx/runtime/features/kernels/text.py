@@ -11,6 +11,7 @@ from tzx.runtime.features.arrays import Int32, Int64
 from tzx.runtime.features.ragged import UInt8
 
 OK, NOT_A_NUMBER, TOO_LARGE = 0, 1, 2
+TRUE, FALSE = (np.frombuffer(word, np.uint8) for word in (b"TRUE", b"FALSE"))
 POWERS_OF_TEN = np.array([10.0**i for i in range(16)])
 
 
@@ -261,6 +262,36 @@ def parse_plain_floats(data: UInt8, starts: Int64, ends: Int64) -> tuple[npt.NDA
         value = np.float64(number) / POWERS_OF_TEN[decimals]
         out[i] = -value if negative else value
     return out, others[:left]
+
+
+@njit(nogil=True, cache=True)
+def _is_word(data: UInt8, start: int, end: int, word: UInt8) -> bool:
+    """Whether data[start:end] is `word`, which has capitals only, in capitals, in small letters or capitalized."""
+    if end - start != len(word):
+        return False
+    small = 0
+    for j in range(len(word)):
+        small |= np.int64((data[start + j] & 32) != 0) << j
+        if (data[start + j] & 223) != word[j]:
+            return False
+    return small in (0, (1 << len(word)) - 1, (1 << len(word)) - 2)
+
+
+@njit(nogil=True, cache=True)
+def read_flags(data: UInt8, starts: Int64, ends: Int64) -> npt.NDArray[np.int8]:
+    """1 for true, True, TRUE and 1, 0 for false, False, FALSE and 0, -1 for anything else."""
+    out = np.empty(len(starts), np.int8)
+    for i in range(len(starts)):
+        start, end = starts[i], ends[i]
+        if end - start == 1 and (data[start] == 48 or data[start] == 49):
+            out[i] = data[start] - 48
+        elif _is_word(data, start, end, TRUE):
+            out[i] = 1
+        elif _is_word(data, start, end, FALSE):
+            out[i] = 0
+        else:
+            out[i] = -1
+    return out
 
 
 @njit(nogil=True, cache=True)

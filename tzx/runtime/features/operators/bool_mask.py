@@ -12,10 +12,6 @@ from tzx.runtime.features.numbers import quoted
 from tzx.runtime.features.operators.base import drop_empty_words, layout_of
 from tzx.runtime.features.ragged import Bool, Ragged, Strings, align, bad_slot, bad_value, counts_of_kept, head_values
 from tzx.runtime.features.reading import Layout
-from tzx.runtime.features.vocabulary import Vocabulary
-
-TRUE, FALSE = (b"true", b"True", b"TRUE", b"1"), (b"false", b"False", b"FALSE", b"0")
-FLAGS = Vocabulary(TRUE + FALSE, (1,) * len(TRUE) + (0,) * len(FALSE), unknown=-1, rows=2)
 
 
 def flags_of(mask: Ragged) -> Bool:
@@ -23,7 +19,9 @@ def flags_of(mask: Ragged) -> Bool:
     values = mask.values
     if not isinstance(values, Strings):
         return values != 0
-    flags = FLAGS.look_up(values)
+    from tzx.runtime.features.kernels import text
+
+    flags = text.read_flags(values.data, values.starts, values.ends)
     if (flags < 0).any():
         bad = int(np.argmin(flags))
         problem = f"{quoted(values.text(bad))} is not true or false"
