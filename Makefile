@@ -1,8 +1,9 @@
 # make install     an environment in .venv with everything (GPU=1 for the CUDA builds, PYTHON=python3.12 to choose)
 # make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
 # make test        the whole suite
+# make soak        the feature tests with 2,000 generated batches each (half an hour)
 # make lint        ruff, mypy and the import floors
-# make bench       reading and training speed on generated rows
+# make bench       reading, feature generation and training speed on generated rows
 # make clean       remove what the above have made, except .venv and data
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed$(if $(GPU),-gpu,-cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint bench clean
+.PHONY: help install quickstart test soak lint bench clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -29,6 +30,9 @@ quickstart: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs $(TESTS)
 
+soak: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --soak 2000 tests/runtime/features
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,6 +42,8 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/train_deepfm.py
+	$(BIN)/python -m pip install --quiet pandas polars
+	$(BIN)/python benchmarks/features.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .venv-nightly runs

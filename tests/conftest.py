@@ -3,13 +3,27 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: with several threads on few cores tests are slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# Examples per property in a normal run; what asks for more gets them with --soak.
+FEW = 250
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", type=int, default=0, metavar="N", help="at least N hypothesis examples per property")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_tier)
+    for function in {getattr(item, "function", None) for item in items}:
+        given = getattr(function, "_hypothesis_internal_use_settings", None)
+        if given is not None:
+            count = max(given.max_examples, config.option.soak) if config.option.soak else min(given.max_examples, FEW)
+            function._hypothesis_internal_use_settings = settings(given, max_examples=count)
 
 
 def _tier(item: pytest.Item) -> int:

@@ -1,5 +1,7 @@
 """CombineFeature against Python's own sums."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +14,7 @@ from tzx.runtime.errors import ConfigError, DataError
 def gaps(values: list[float]) -> list[float]:
     """Differences of neighbours in rising order; 0 for a single value."""
     rising = sorted(values)
-    return [b - a for a, b in zip(rising, rising[1:], strict=False)] or [0]
+    return [b - a for a, b in pairwise(rising)] or [0]
 
 
 COMBINERS = {

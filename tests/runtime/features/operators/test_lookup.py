@@ -1,5 +1,7 @@
 """LookupFeature against Python dicts."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +18,7 @@ ASKED = st.none() | st.lists(st.sampled_from(KEYS), max_size=6)
 def gaps(values: list[float]) -> list[float]:
     """Differences of neighbours in rising order; 0 for a single value."""
     rising = sorted(values)
-    return [b - a for a, b in zip(rising, rising[1:], strict=False)] or [0]
+    return [b - a for a, b in pairwise(rising)] or [0]
 
 
 COMBINERS = {"sum": sum, "mean": lambda x: sum(x) / len(x), "min": min, "max": max, "count": len} | {
