@@ -150,6 +150,19 @@ def test_a_bad_value_names_its_row(make_features):
         count(features, pa.record_batch({"id": ["1", "2", "no"], "x": [1.0, 2.0, 3.0]}))
 
 
+def test_bad_values_taken_as_missing_are_counted(make_features):
+    features = make_features("FG_DAG", CONFIGS[1], CONFIGS[3])
+    batch = pa.record_batch({"id": ["1", "no", "99", None], "x": ["1.5", "?", "2", "3"]})
+    statistics = DataStatistics.of(features)
+    for mine, traced in statistics.wanted(features.trace(batch, tolerant=True)):
+        mine.add(traced)
+    known = statistics.features["id"].summary()
+    assert (known["bad_value_share"], known["coverage"], known["default_share"]) == (2 / 4, 1 / 4, 3 / 4)
+    known = statistics.features["dense"].summary()
+    assert (known["bad_value_share"], known["numbers"]["mean"]) == (1 / 4, 6.5 / 3)
+    assert "50.00% are bad values, taken as missing" in render(statistics)
+
+
 def test_encoded_columns(make_features):
     features = make_features("FG_NONE", 'id_feature { feature_name: "n" num_buckets: 3 fg_encoded_default_value: "1" }')
     known = count(features, pa.record_batch({"n": [[0, 1], [], [7]]})).features["n"].summary()

@@ -52,10 +52,11 @@ def survey(
     share = split(np.array([[0, rows]], np.int64), options.world_size, options.rank)
     mine = int((share[:, 1] - share[:, 0]).sum())
     statistics = DataStatistics.of(features, paths)
+    tolerant = data_config.bad_value_policy == data_pb2.BAD_VALUE_DEFAULT
     told = time.monotonic()
     with ThreadPoolExecutor(cores_for_me(options.local_world_size)) as pool:
         for batch in reader.read(share, options.batch_rows):
-            pairs = statistics.wanted(features.trace(batch))
+            pairs = statistics.wanted(features.trace(batch, tolerant))
             # Counting runs in Arrow, NumPy and compiled loops, which leave the GIL to each other.
             for _ in pool.map(lambda pair: pair[0].add(pair[1]), pairs):
                 pass

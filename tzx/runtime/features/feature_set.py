@@ -123,9 +123,14 @@ class FeatureSet:
         """Bad rows or elements by feature, that this process has taken as missing under BAD_VALUE_DEFAULT."""
         return self._bad_values.as_dict()
 
-    def trace(self, record_batch: pa.RecordBatch) -> Iterator[Traced]:
-        """The stages of every feature of a batch, stubs too, each after those it reads; see `Traced`."""
-        source = Source(record_batch, is_training=False)
+    def trace(self, record_batch: pa.RecordBatch, tolerant: bool = False) -> Iterator[Traced]:
+        """The stages of every feature of a batch, stubs too, each after those it reads; see `Traced`.
+
+        Args:
+            record_batch: has at least `input_columns`.
+            tolerant: take bad values as missing, rather than raise when a stage is asked for.
+        """
+        source = Source(record_batch, is_training=False, tolerant=tolerant)
         for node in self._nodes:
             traced = Traced(node, source)
             if node.feature.name in self._read_by_others:

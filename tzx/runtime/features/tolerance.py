@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,8 +40,27 @@ class BadValueCounts:
             )
 
 
+@dataclass(frozen=True)
+class Tolerated:
+    """The stages of a feature without bad values; the `first` of these, and how many rows or elements had one."""
+
+    inputs: list[Ragged]
+    values: Ragged
+    made: Ragged
+    first: BadValue | None
+    count: int
+
+
 def run_tolerant(node: Node, source: Source, counts: BadValueCounts) -> Ragged:
-    """Values of a feature for one batch, with bad ones taken as missing.
+    """Values of a feature for one batch, with bad ones taken as missing, counted and logged."""
+    done = tolerate(node, source)
+    if done.first is not None:
+        counts.add(node.feature.name, done.count, str(source.failure(node.feature.name, done.first)))
+    return done.made
+
+
+def tolerate(node: Node, source: Source) -> Tolerated:
+    """The stages of a feature for one batch, with bad values taken as missing.
 
     Raises:
         BadValue: leaving values out does not help, such as where the feature has no default.
@@ -58,16 +77,15 @@ def run_tolerant(node: Node, source: Source, counts: BadValueCounts) -> Ragged:
         first, count = first or error_, count + rows
     while True:
         try:
-            made = node.output(node.values(inputs))
+            values = node.values(inputs)
+            made = node.output(values)
         except BadValue as error:
             inputs, cleared = _without(inputs, error)
             if not cleared:
                 raise _explained(first, error) from None
             first, count = first or error, count + cleared
             continue
-        if first is not None:
-            counts.add(node.feature.name, count, str(source.failure(node.feature.name, first)))
-        return made
+        return Tolerated(inputs, values, made, first, count)
 
 
 def _explained(first: BadValue | None, error: BadValue) -> BadValue:

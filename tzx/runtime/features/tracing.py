@@ -22,6 +22,7 @@ from tzx.runtime.features.numbers import to_float32, to_ints, to_strings
 from tzx.runtime.features.outputs import SparseOutput
 from tzx.runtime.features.ragged import Bool, Ragged, Values
 from tzx.runtime.features.source import Source
+from tzx.runtime.features.tolerance import Tolerated, tolerate
 
 # Kinds whose values are those of their input, fewer at most.
 PLAIN = ("id_feature", "raw_feature")
@@ -67,14 +68,31 @@ class Traced:
         return kinds.default_value(self.feature.config, self.feature.is_sequence)
 
     @cached_property
+    def _tolerated(self) -> Tolerated | None:
+        """All stages at once, where bad values are taken as missing."""
+        if not self._source.tolerant:
+            return None
+        with self.naming():
+            return tolerate(self._node, self._source)
+
+    @property
+    def bad_slots(self) -> int:
+        """Rows or elements with a bad value that was taken as missing."""
+        return self._tolerated.count if self._tolerated else 0
+
+    @cached_property
     def read(self) -> Sequence[Ragged]:
         """What the inputs hold."""
+        if self._tolerated:
+            return self._tolerated.inputs
         with self.naming():
             return self._node.read(self._source)
 
     @cached_property
     def values(self) -> Ragged:
         """Values before defaults and bucketizing."""
+        if self._tolerated:
+            return self._tolerated.values
         inputs = list(self.read)
         with self.naming():
             return self._node.values(inputs)
@@ -82,6 +100,8 @@ class Traced:
     @cached_property
     def result(self) -> Ragged:
         """Ids or numbers, defaults filled in."""
+        if self._tolerated:
+            return self._tolerated.made
         values = self.values
         with self.naming():
             return self._node.output(values)

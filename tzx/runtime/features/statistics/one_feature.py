@@ -20,7 +20,8 @@ from tzx.runtime.features.tracing import Traced, out_of_range, outer_buckets, un
 TOP = 20
 KNOWN = ("type", "is_sequence", "is_sparse", "bucketizer", "table_rows")
 COUNTERS = (
-    "rows", "missing_rows", "slots", "missing_slots", "defaulted_slots", "values", "cut_rows", "cut_values",
+    "rows", "missing_rows", "slots", "missing_slots", "defaulted_slots", "bad_slots", "values",
+    "cut_rows", "cut_values",
 )  # fmt: skip
 # Counters that only some features have: null for the others.
 OPTIONAL = ("unknown_values", "out_of_range_values", "below_values", "above_values")
@@ -103,6 +104,7 @@ class FeatureStatistics:
         self._count("missing_slots", missing)
         self._count("defaulted_slots", missing if traced.has_default else 0)
         self._count("values", len(values.values))
+        self._count("bad_slots", traced.bad_slots)
         for entry, read in zip(traced.inputs, traced.read, strict=True):
             name = f"{entry.side}:{entry.name}" if entry.side else entry.name
             absent = int((as_rows(read).lengths == 0).sum())
@@ -167,6 +169,7 @@ class FeatureStatistics:
             "out_of_range_share": self.share("out_of_range_values", "values"),
             "below_first_boundary_share": self.share("below_values", "values"),
             "above_last_boundary_share": self.share("above_values", "values"),
+            "bad_value_share": self.share("bad_slots", "slots"),
             "clipped_share": self.share("cut_rows", "rows"),
             "distinct": self.distinct.estimate,
             "distinct_exact": self.distinct.exact,

@@ -82,6 +82,8 @@ def findings(one: FeatureStatistics) -> Iterator[str]:
         yield f"cut off in {share_text(known['clipped_share'])} of the rows"
     if one.bucketizer.startswith("hash") and known["distinct"] > one.table_rows / 2:
         yield f"{known['distinct']:,} distinct values share a table of {one.table_rows:,} rows"
+    if known["bad_value_share"]:
+        yield f"{share_text(known['bad_value_share'])} are bad values, taken as missing"
     if one.numbers is not None and one.numbers.nan + one.numbers.infinite:
         yield f"{one.numbers.nan:,} NaN and {one.numbers.infinite:,} infinite numbers"
 
@@ -136,6 +138,8 @@ def _facts(one: FeatureStatistics, known: dict[str, Any]) -> Iterator[tuple[str,
     ):
         if known[key] is not None:
             yield label, share_text(known[key])
+    if known["bad_value_share"]:
+        yield "bad values, taken as missing", share_text(known["bad_value_share"])
     if known["clipped_share"]:
         yield "rows that are cut off", share_text(known["clipped_share"])
     yield "values", f"{one.counters['values']:,}"
