@@ -34,17 +34,43 @@ def by_value(call: Callable[..., float]) -> Callable[..., Vector]:
     return apply
 
 
-def dot_and_len(fill: float, a: Vector, b: Vector) -> Vector:
-    return [sum(by_value(lambda x, y: x * y)(fill, a, b)) + len(a)]
+ADD = by_value(lambda a, b: a + b)
+MULTIPLY = by_value(lambda a, b: a * b)
+DIVIDE = by_value(lambda a, b: a / b)
+ABOVE = by_value(lambda a, b: float(a > b))
+AND = by_value(lambda a, b: float(bool(a) and bool(b)))
+OR = by_value(lambda a, b: float(bool(a) or bool(b)))
+CHOOSE = by_value(lambda condition, yes, no: yes if condition else no)
+
+
+def each(call: Callable[[float], float], vector: Vector) -> Vector:
+    return [call(x) for x in vector]
+
+
+# Vectors are filled up operation by operation: where two of different lengths meet.
+def choose(fill: float, a: Vector, b: Vector) -> Vector:
+    # Every operation fills up what is short there, so b * 2 - 1 is as long as b, and filled up after it.
+    larger = by_value(lambda x, y: float(x > y))(fill, a, b)
+    return by_value(lambda c, x, y: x if c else y)(fill, larger, a, [y * 2 - 1 for y in b])
+
+
+def truth(fill: float, a: Vector, b: Vector) -> Vector:
+    both = by_value(lambda x, y: float(bool(x) and bool(y)))(fill, a, b)
+    odd = [float(x < 0 and math.isnan(x)) for x in a]
+    return by_value(lambda x, y: float(bool(x) or bool(y)))(fill, both, odd)
 
 
 FORMULAS: dict[str, Callable[..., Vector]] = {
-    "a + b": by_value(lambda a, b: a + b),
-    "a > b ? a : b * 2 - 1": by_value(lambda a, b: a if a > b else b * 2 - 1),
-    "dot(a, b) + len(a)": dot_and_len,
+    "a + b": ADD,
+    "a > b ? a : b * 2 - 1": lambda fill, a, b: CHOOSE(fill, ABOVE(fill, a, b), a, each(lambda x: x * 2 - 1, b)),
+    "dot(a, b) + len(a)": lambda fill, a, b: [sum(MULTIPLY(fill, a, b)) + len(a)],
     "reduce_max(a) - b ^ 2": lambda fill, a, b: [max(a) - x**2 for x in b],
-    "sqrt(abs(a)) / (1 + b * b)": by_value(lambda a, b: math.sqrt(abs(a)) / (1 + b * b)),
-    "a && b || a < 0 & isnan(a)": by_value(lambda a, b: float((bool(a) and bool(b)) or (a < 0 and math.isnan(a)))),
+    "sqrt(abs(a)) / (1 + b * b)": lambda fill, a, b: DIVIDE(
+        fill, each(lambda x: math.sqrt(abs(x)), a), each(lambda x: 1 + x * x, b)
+    ),
+    "a && b || a < 0 & isnan(a)": lambda fill, a, b: OR(
+        fill, AND(fill, a, b), each(lambda x: float(x < 0 and math.isnan(x)), a)
+    ),
 }
 
 
