@@ -57,6 +57,8 @@ def _generate(args: argparse.Namespace) -> int:
     rate = summary.rows / max(summary.seconds, 1e-9)
     files = ", ".join(summary.files) or "no file, as this process had no rows"
     print(f"{summary.rows:,} rows in {summary.seconds:.1f} s ({rate:,.0f} rows/s): {files}")
+    if summary.bad_values:
+        print(f"taken as missing: {', '.join(f'{n:,} of {name}' for name, n in sorted(summary.bad_values.items()))}")
     print(f"train on it: python -m tzx.apps.train --config {summary.config}")
     return 0
 

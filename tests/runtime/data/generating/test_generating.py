@@ -170,3 +170,18 @@ def test_rows_without_labels(raw, tmp_path):
     options = GeneratingOptions(str(tmp_path / "b"), labels=False)
     summary = generate_files(config, {"eval": f"{tmp_path}/rows.parquet"}, options)
     assert summary.rows == 120 and "label" not in pq.read_schema(summary.files[0]).names
+
+
+@pytest.mark.parametrize("form", ["none", "bucketize"])
+def test_bad_values_are_missing_where_the_config_says_so(raw, tmp_path, form):
+    table = pq.read_table(raw / "eval.parquet")
+    users = table["user"].fill_null(0).to_pylist()
+    users[3], users[77] = 50, -1
+    pq.write_table(table.set_column(1, "user", pa.array(users)), tmp_path / "bad.parquet")
+    sets = [f"eval_input_path={tmp_path}/bad.parquet", "data_config.bad_value_policy=BAD_VALUE_DEFAULT"]
+    config = load_config(str(raw / "x.config"), sets)
+    options = GeneratingOptions(str(tmp_path / "out"), form=form, reserved_columns=("row",))
+    summary = generate_files(config, {"eval": config.eval_input_path}, options)
+    assert summary.bad_values == {"user": 2}
+    made = load_config(summary.config, [f"train_input_path={summary.files[0]}"])
+    assert_same(batches(config, "eval"), batches(made, "eval"))

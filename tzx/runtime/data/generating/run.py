@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import fsspec
 import pyarrow as pa
@@ -18,6 +19,7 @@ from tzx.runtime.data.readers import Chunk, Reader, open_reader
 from tzx.runtime.data.writers import Writer, WriterKind, open_writer
 from tzx.runtime.errors import ConfigError, DataError, UserError
 from tzx.runtime.features import FeatureSet
+from tzx.runtime.protos import data_pb2
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 logger = logging.getLogger("tzx")
@@ -48,12 +50,13 @@ class GeneratingOptions:
 
 @dataclass(frozen=True)
 class GeneratingSummary:
-    """What one process has done."""
+    """What one process has done; `bad_values` are rows or elements by feature that were taken as missing."""
 
     rows: int
     seconds: float
     files: tuple[str, ...]
     config: str
+    bad_values: Mapping[str, int]
 
 
 def generate_files(config: EasyRecConfig, inputs: dict[str, str], options: GeneratingOptions) -> GeneratingSummary:
@@ -74,7 +77,7 @@ def generate_files(config: EasyRecConfig, inputs: dict[str, str], options: Gener
         raise UserError(f"--form {options.form} is unknown; it can be {' or '.join(FORMS)}")
     made = EasyRecConfig()
     made.CopyFrom(config)
-    rows, files = 0, list[str]()
+    rows, files, bad = 0, list[str](), Counter[str]()
     place = f"{options.output_path.rstrip('/')}/{CONFIG_NAME}"
     if options.rank == 0:
         _refuse_existing(place)
@@ -84,6 +87,7 @@ def generate_files(config: EasyRecConfig, inputs: dict[str, str], options: Gener
     for name, paths in inputs.items():
         part = _Part(config, paths, replace(options, output_path=f"{options.output_path.rstrip('/')}/{name}"))
         rows += part.run()
+        bad += part.bad_values
         files += [part.path] if part.has_rows else []
         if not described:
             made.ClearField("feature_configs")
@@ -94,7 +98,7 @@ def generate_files(config: EasyRecConfig, inputs: dict[str, str], options: Gener
         setattr(made, f"{name}_input_path", part.all_paths)
     if options.rank == 0:
         _write_new(place, dump_config(made))
-    return GeneratingSummary(rows, time.perf_counter() - began, tuple(files), place)
+    return GeneratingSummary(rows, time.perf_counter() - began, tuple(files), place, bad)
 
 
 class _Part:
@@ -124,8 +128,15 @@ class _Part:
                 "%s: %d row groups are too few for %d processes to share; they are cut, and a shuffled order changes",
                 *(paths, len(self._reader.boundaries) - 1, options.world_size),
             )
+        self._tolerant = config.data_config.bad_value_policy == data_pb2.BAD_VALUE_DEFAULT
+        self._bad, self._lock = Counter[str](), Lock()
         self.schema = pa.schema([])
         self.path = self._name(options.rank)
+
+    @property
+    def bad_values(self) -> Counter[str]:
+        """Rows or elements of each feature that were taken as missing, where the config allows that."""
+        return self._bad + Counter(self._features.bad_values)
 
     @property
     def has_rows(self) -> bool:
@@ -158,9 +169,11 @@ class _Part:
 
     def _before_bucketizing(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
         found = {}
-        for traced in self._features.trace(batch):
+        for traced in self._features.trace(batch, self._tolerant):
             # The last stage too, because it finds values that cannot be bucketized.
             if traced.result is not None and not traced.stub:
+                with self._lock:
+                    self._bad[traced.feature.name] += traced.bad_slots
                 name, weighted = traced.feature.name, getattr(traced.feature.config, "weighted", False)
                 as_text = self._weights_as_text(name)
                 found[name] = value_column(traced.values, traced.bucketizer, weighted, as_text)
