@@ -455,7 +455,8 @@ CASES = [
     ),
     Case(
         "custom, RegexReplace, hashed",
-        f'custom_feature {{ {ID} expression: "user:x" operator_name: "RegexReplace" operator_lib_file: "-" hash_bucket_size: 100000 '
+        f'custom_feature {{ {ID} expression: "user:x" operator_name: "RegexReplace" '
+        'operator_lib_file: "-" hash_bucket_size: 100000 '
         'operator_params { fields { key: "regex_pattern" value { string_value: "[0-9]+" } } '
         'fields { key: "replacement" value { string_value: "#" } } } }',
         lambda r, n: {"x": words(r, n)},

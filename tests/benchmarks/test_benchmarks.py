@@ -60,3 +60,12 @@ def test_baselines(folder: Path):
     result = _run("baselines.py", folder, "--data", "ml")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("constant") == 3 and "0.5000  constant" in result.stdout
+
+
+@pytest.mark.slow
+def test_features(folder: Path):
+    pytest.importorskip("polars")
+    for only, shown in (("overlap", "overlap of 1-8"), ("bool_mask", "bool_mask"), ("criteo", "39 features 2 threads")):
+        result = _run("features.py", folder, "--rows", 2_000, "--batch_size", 1_000, "--passes", 1, "--only", only)
+        assert result.returncode == 0, result.stderr
+        assert shown in result.stdout and "polars" in result.stdout

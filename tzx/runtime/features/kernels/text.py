@@ -74,9 +74,10 @@ def _as_they_are(starts: Int64, ends: Int64) -> tuple[Int64, Int64, Int32]:
 
 @njit(nogil=True, cache=True)
 def _split_by_byte(
-    data: UInt8, starts: Int64, ends: Int64, byte: int, drop_empty: bool, limit: int, most: int
+    data: UInt8, starts: Int64, ends: Int64, byte: int, drop_empty: bool, room: tuple[int, int]
 ) -> tuple[Int64, Int64, Int32]:
-    """`split` in one pass, as the number of separators bounds the number of tokens: there are at most `most`."""
+    """`split` in one pass. `room` is the limit, and the most tokens that so many separators can make."""
+    limit, most = room
     counts = np.empty(len(starts), np.int32)
     out_starts = np.empty(most, np.int64)
     out_ends = np.empty(most, np.int64)
@@ -116,7 +117,7 @@ def split(
     if separators == 0:
         return _as_they_are(starts, ends)
     if len(separator) == 1 and (starts[1:] >= ends[:-1]).all():
-        return _split_by_byte(data, starts, ends, separator[0], drop_empty, limit, size + separators)
+        return _split_by_byte(data, starts, ends, separator[0], drop_empty, (limit, size + separators))
     counts = np.zeros(size, np.int32)
     total = 0
     for i in range(size):
