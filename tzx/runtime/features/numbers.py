@@ -116,10 +116,9 @@ def to_floats(ragged: Ragged) -> Numbers:
 def to_float32(ragged: Ragged) -> Float32:
     """All values as float32 [N], a view where they are that already."""
     values = ragged.values
-    if not isinstance(values, Strings):
-        return values.astype(np.float32, copy=False)
     with np.errstate(over="ignore"):
-        return to_floats(ragged).astype(np.float32)
+        numbers = to_floats(ragged) if isinstance(values, Strings) else values
+        return numbers.astype(np.float32, copy=False)
 
 
 def to_strings(values: Values) -> Strings:
