@@ -35,6 +35,7 @@ from tzx.runtime.training.seeds import seed_everything
 from tzx.runtime.training.settings import RunSettings
 from tzx.runtime.training.sharding import describe_plan, make_constraints, make_plan, make_sharders
 from tzx.runtime.training.table_optimizers import check_table_optimizer, fuse_table_optimizer, initialise_accumulators
+from tzx.runtime.training.threads import set_threads
 
 logger = logging.getLogger("tzx")
 
@@ -121,6 +122,8 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     with table_device("meta"):  # shards are made and initialised where the plan puts them
         model = build_model(config, features)
     _check_widths(model)
+    dense = sum(p.numel() for name, p in model.named_parameters() if ".collection." not in name)
+    set_threads(dense, config.data_config.batch_size, process)
     tables = {name: table.feature_names for name, table in model.tables.items()}
     which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
     if which:
