@@ -107,7 +107,7 @@ def _wants_ema(config: EasyRecConfig) -> bool:
 
 def _log_plan(session: Session, rows: int) -> None:
     process = session.process
-    dense = sum(p.numel() for o in session.dense_optimizers for g in o.optimizer.param_groups for p in g["params"])
+    dense = sum(p.numel() for o in session.dense_optimizers for _, p in o.named_parameters())
     table_rows = sum(t.rows for t in session.model.tables.values())
     logger.info(
         "%s on %d %s process(es): %s training rows, %d tables with %s rows, %s dense parameters",

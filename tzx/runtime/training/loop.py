@@ -116,8 +116,7 @@ class TrainingLoop:
         for scheduled in self._session.dense_optimizers:
             if clips:
                 self._scaler.unscale_(scheduled.optimizer)
-                parameters = [p for group in scheduled.optimizer.param_groups for p in group["params"]]
-                clip_gradients(self._config.grad_clipping, parameters)
+                clip_gradients(self._config.grad_clipping, [p for _, p in scheduled.named_parameters()])
             self._scaler.step(scheduled.optimizer)
         if self._session.dense_optimizers:
             self._scaler.update()
@@ -158,11 +157,7 @@ class TrainingLoop:
     def _write_gradients(self) -> None:
         if self._session.step % max(self._config.log_step_count_steps, 1) != 0:
             return
-        named = [
-            (name, p)
-            for o in self._session.dense_optimizers
-            for name, p in zip(o.parameter_names, o.optimizer.param_groups[0]["params"], strict=True)
-        ]
+        named = [pair for scheduled in self._session.dense_optimizers for pair in scheduled.named_parameters()]
         self._summaries.parameters(named, self._session.step)
         if self._summaries.wants("global_gradient_norm"):
             norms = [p.grad.norm() for _, p in named if p.grad is not None]

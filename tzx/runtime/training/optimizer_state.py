@@ -31,7 +31,7 @@ def dense_state(optimizers: Iterable[ScheduledOptimizer], prefix: str) -> Tensor
     """State of the dense optimizers; numbers become tensors."""
     found: TensorMap = {}
     for scheduled in optimizers:
-        for name, parameter in _named_parameters(scheduled):
+        for name, parameter in scheduled.named_parameters():
             for key, value in scheduled.optimizer.state.get(parameter, {}).items():
                 tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
                 found[f"{name.removeprefix(prefix)}/{key}"] = tensor
@@ -48,7 +48,7 @@ def load_dense_state(folder: Path, optimizers: Iterable[ScheduledOptimizer], pre
     wanted: TensorMap = {}
     left = []
     for scheduled in optimizers:
-        for name, parameter in _named_parameters(scheduled):
+        for name, parameter in scheduled.named_parameters():
             short = name.removeprefix(prefix)
             entries = saved.get(short, {})
             state = {key: _empty_like_saved(entry, parameter.device) for key, entry in entries.items()}
@@ -66,14 +66,14 @@ def accumulated_gradients(optimizers: Iterable[ScheduledOptimizer], prefix: str)
     return {
         name.removeprefix(prefix): parameter.grad
         for scheduled in optimizers
-        for name, parameter in _named_parameters(scheduled)
+        for name, parameter in scheduled.named_parameters()
         if parameter.grad is not None
     }
 
 
 def load_gradients(folder: Path, optimizers: Iterable[ScheduledOptimizer], prefix: str) -> None:
     """Go on accumulating where `accumulated_gradients` were saved."""
-    parameters = {n.removeprefix(prefix): p for scheduled in optimizers for n, p in _named_parameters(scheduled)}
+    parameters = {n.removeprefix(prefix): p for scheduled in optimizers for n, p in scheduled.named_parameters()}
     saved = read_metadata(folder).state_dict_metadata
     gradients = {name: torch.zeros_like(parameters[name]) for name in parameters.keys() & saved.keys()}
     load_tensors(folder, gradients)
@@ -85,8 +85,3 @@ def _empty_like_saved(entry: TensorStorageMetadata, device: torch.device) -> Ten
     # torch keeps scalar step counts on the CPU unless an optimizer is capturable or fused
     where = device if entry.size else torch.device("cpu")
     return torch.empty(tuple(entry.size), dtype=entry.properties.dtype, device=where)
-
-
-def _named_parameters(scheduled: ScheduledOptimizer) -> Iterable[tuple[str, Tensor]]:
-    parameters = [p for group in scheduled.optimizer.param_groups for p in group["params"]]
-    return zip(scheduled.parameter_names, parameters, strict=True)

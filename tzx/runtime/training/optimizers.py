@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,11 @@ class ScheduledOptimizer:
             if not group.get("frozen"):
                 group["lr"] = lr
         return lr
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters it updates, with their names in the model."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return zip(self.parameter_names, parameters, strict=True)
 
     @property
     def lr(self) -> float:

@@ -122,7 +122,7 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     with table_device("meta"):  # shards are made and initialised where the plan puts them
         model = build_model(config, features)
     _check_widths(model)
-    dense = sum(p.numel() for name, p in model.named_parameters() if ".collection." not in name)
+    dense = sum(p.numel() for name, p in model.named_parameters() if not _is_table(name))
     set_threads(dense, config.data_config.batch_size, process)
     tables = {name: table.feature_names for name, table in model.tables.items()}
     which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
@@ -165,10 +165,13 @@ def _table_weights(model: Model) -> list[tuple[nn.Parameter, bool]]:
     """Weight of every table, and whether it is trained."""
     weights = []
     for name, parameter in model.named_parameters():
-        parts = name.split(".")
-        if "collection" in parts:
-            weights.append((parameter, model.tables[parts[-2]].trainable))
+        if _is_table(name):
+            weights.append((parameter, model.tables[name.split(".")[-2]].trainable))
     return weights
+
+
+def _is_table(parameter_name: str) -> bool:
+    return ".collection." in parameter_name
 
 
 def _with_optimizers(session: Session, which: str) -> Session:
@@ -191,7 +194,7 @@ def _with_optimizers(session: Session, which: str) -> Session:
 
 def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:
     for name, parameter in session.sharded.named_parameters():
-        if not hasattr(parameter, "_in_backward_optimizers") and ".collection." not in name:
+        if not hasattr(parameter, "_in_backward_optimizers") and not _is_table(name):
             yield name, parameter
 
 

@@ -1,7 +1,6 @@
 """What a session saves and restores."""
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tzx.runtime.config import dump_config
 from tzx.runtime.data.plan import merge_positions
 from tzx.runtime.errors import UserError
 from tzx.runtime.training import checkpoint as ckpt
+from tzx.runtime.training.ema import MovingAverage
 from tzx.runtime.training.optimizer_state import (
     accumulated_gradients,
     dense_state,
@@ -31,12 +31,8 @@ def model_state(session: Session) -> ckpt.TensorMap:
     return {
         name.removeprefix(PREFIX): value
         for name, value in state.items()
-        if (isinstance(value, Tensor) or hasattr(value, "local_shards")) and not _is_metric(name)
+        if isinstance(value, Tensor) or hasattr(value, "local_shards")
     }
-
-
-def _is_metric(name: str) -> bool:
-    return re.search(r"(^|\.)_?(train_)?metrics\.", name) is not None
 
 
 def save(session: Session) -> Path:
@@ -48,7 +44,7 @@ def save(session: Session) -> Path:
     if session.table_optimizer or session.dense_optimizers:
         write["optimizer"] = lambda folder: ckpt.save_tensors(folder, _optimizer_state(session))
     if session.ema is not None and session.ema.updates:
-        averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
+        averages = _averages(session.ema)
         write["dense_ema"] = lambda folder: ckpt.save_tensors(folder, averages)
     if gradients := accumulated_gradients(session.dense_optimizers, PREFIX):
         write["gradients"] = lambda folder: ckpt.save_tensors(folder, gradients)
@@ -66,6 +62,10 @@ def save(session: Session) -> Path:
     if session.process.is_chief:
         ckpt.prune(session.model_dir, session.config.train_config.keep_checkpoint_max, protected=path)
     return path
+
+
+def _averages(ema: MovingAverage) -> ckpt.TensorMap:
+    return {name.removeprefix(PREFIX): tensor for name, tensor in ema.tensors.items()}
 
 
 def _optimizer_state(session: Session) -> ckpt.TensorMap:
@@ -95,8 +95,7 @@ def restore(session: Session, checkpoint: Path) -> None:
     if (checkpoint / "gradients").is_dir():
         load_gradients(checkpoint / "gradients", session.dense_optimizers, PREFIX)
     if session.ema is not None and (checkpoint / "dense_ema").is_dir():
-        averages = {name.removeprefix(PREFIX): t for name, t in session.ema.tensors.items()}
-        _warn("moving average", ckpt.load_tensors(checkpoint / "dense_ema", averages))
+        _warn("moving average", ckpt.load_tensors(checkpoint / "dense_ema", _averages(session.ema)))
         session.ema.updates = meta.get("ema_updates", 0)
 
 
