@@ -5,6 +5,7 @@ from collections.abc import Set
 from google.protobuf.message import Message
 
 from tzx.runtime.config.accessors import effective_fg_mode
+from tzx.runtime.config.nodes import walk
 from tzx.runtime.config.problems import Report
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.config.sourcemap import Path, SourceMap
@@ -27,7 +28,8 @@ def check_required(config: EasyRecConfig, places: SourceMap, report: Report, dam
     """
     finished = effective_fg_mode(config.data_config) in (data_pb2.FG_NONE, data_pb2.FG_BUCKETIZE)
 
-    def visit(message: Message, path: Path) -> None:
+    for node in walk(config):
+        message, path = node.message, node.path
         in_feature = bool(path) and path[0] == "feature_configs"
         for name, spec in fields_of(message.DESCRIPTOR).items():
             if not spec.is_required or message.HasField(name) or name in _ELSEWHERE or (*path, name) in damaged:
@@ -37,8 +39,6 @@ def check_required(config: EasyRecConfig, places: SourceMap, report: Report, dam
                 report.warn(places.name(path), f"{text}; without it {getattr_text(message, name)} is used")
             elif not (in_feature and finished and name not in _FEATURE_NAMES):
                 report.error(places.name(path), text)
-
-    _walk(config, (), visit)
 
 
 def getattr_text(message: Message, name: str) -> str:
@@ -50,17 +50,3 @@ def getattr_text(message: Message, name: str) -> str:
     if spec.type == "float":
         return f"{value:.6g}"
     return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _walk(message: Message, path: Path, visit) -> None:  # type: ignore[no-untyped-def]
-    visit(message, path)
-    specs = fields_of(message.DESCRIPTOR)
-    for field, value in message.ListFields():
-        spec = specs[field.name]
-        if spec.message is None or spec.is_map:
-            continue
-        if spec.is_repeated:
-            for index, item in enumerate(value):
-                _walk(item, (*path, field.name, index), visit)
-        else:
-            _walk(value, (*path, field.name), visit)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from google.protobuf.message import Message
-
 from tzx.runtime.config.accessors import effective_fg_mode, which_feature
 from tzx.runtime.config.checks.facts import INPUT_FIELDS, is_sparse
+from tzx.runtime.config.nodes import Node, walk
 from tzx.runtime.config.problems import Report, hint
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.config.source import Place
@@ -17,14 +16,6 @@ from tzx.runtime.protos import data_pb2
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 _NAMES_COMPARED = 30_000
-
-
-@dataclass(frozen=True)
-class Node:
-    """A message of the config and its path."""
-
-    message: Any
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -213,7 +204,7 @@ class Context:
     @cached_property
     def _by_type(self) -> dict[str, list[Node]]:
         found: dict[str, list[Node]] = {}
-        for node in _walk(self.config, ()):
+        for node in walk(self.config):
             found.setdefault(node.message.DESCRIPTOR.name, []).append(node)
         return found
 
@@ -242,17 +233,3 @@ def _features(config: EasyRecConfig) -> Iterator[FeatureView]:
             kind = member.removeprefix("sequence_")
             in_sequence = kind != member or (kind == "tokenize_feature" and feature.tokens_as_sequence)  # type: ignore[attr-defined]
             yield FeatureView(feature.feature_name, kind, feature, path, None, in_sequence)  # type: ignore[attr-defined]
-
-
-def _walk(message: Message, path: Path) -> Iterator[Node]:
-    yield Node(message, path)
-    specs = fields_of(message.DESCRIPTOR)
-    for field, value in message.ListFields():
-        spec = specs[field.name]
-        if spec.message is None or spec.is_map:
-            continue
-        if spec.is_repeated:
-            for index, item in enumerate(value):
-                yield from _walk(item, (*path, field.name, index))
-        else:
-            yield from _walk(value, (*path, field.name))
