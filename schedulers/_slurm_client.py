@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._slurm_options import SlurmError
+from ._words import SchedulerError
 
 _STATES = {
     "PENDING": "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
@@ -19,7 +19,7 @@ _STATES = {
 _MEANING = {word: state for state, words in _STATES.items() for word in words.split()}
 
 
-class Unreachable(SlurmError):
+class Unreachable(SchedulerError):
     """Slurm's commands are not there, or its controller does not answer."""
 
 
@@ -39,10 +39,10 @@ def submit(command: Sequence[str]) -> str:
     """Runs sbatch; returns the number of the new job."""
     done = _run(command)
     if done.returncode:
-        raise SlurmError(_last_words(done.stderr) or f"sbatch ended with {done.returncode}")
+        raise SchedulerError(_last_words(done.stderr) or f"sbatch ended with {done.returncode}")
     number = done.stdout.strip().splitlines()[-1].partition(";")[0] if done.stdout.strip() else ""
     if not number.isdigit():
-        raise SlurmError(f"sbatch answered {done.stdout[:200]!r} instead of a number")
+        raise SchedulerError(f"sbatch answered {done.stdout[:200]!r} instead of a number")
     return number
 
 
@@ -102,7 +102,7 @@ def cancel(number: str) -> None:
     _run(["scancel", "--state=PENDING", number])
     done = _run(["scancel", "--batch", "--signal=TERM", "--state=RUNNING", number])
     if done.returncode and "Invalid job id" not in done.stderr:
-        raise SlurmError(_last_words(done.stderr) or f"scancel ended with {done.returncode}")
+        raise SchedulerError(_last_words(done.stderr) or f"scancel ended with {done.returncode}")
 
 
 def meaning(native: str) -> str:

@@ -2,18 +2,13 @@
 
 import os
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torchx.specs import BindMount, Role, runopts
-from torchx.specs.finder import ComponentValidationException
 
-
-class SlurmError(ComponentValidationException):
-    """Slurm, or a check before it, refuses; torchx prints the message without a traceback."""
-
+from ._words import SchedulerError, plain
 
 # Options whose value goes to sbatch as it is, in this order.
 PASSED = {
@@ -62,7 +57,7 @@ def grace_seconds(cfg: Mapping[str, Any]) -> int:
     value = cfg.get("grace_seconds")
     seconds = 60 if value is None else int(value)
     if not 1 <= seconds <= 65535:
-        raise SlurmError(f"grace_seconds={seconds}: must be 1 to 65535")
+        raise SchedulerError(f"grace_seconds={seconds}: must be 1 to 65535")
     return seconds
 
 
@@ -71,7 +66,9 @@ def modules(cfg: Mapping[str, Any]) -> list[str]:
     names = str(cfg.get("modules") or "").split(" ")
     for name in filter(None, names):
         if not _MODULE.fullmatch(name):
-            raise SlurmError(f"modules: {name!r} is no name of a module; names like cuda/12.8 are separated by spaces")
+            raise SchedulerError(
+                f"modules: {name!r} is no name of a module; names like cuda/12.8 are separated by spaces"
+            )
     return [name for name in names if name]
 
 
@@ -83,32 +80,9 @@ def container_flags(cfg: Mapping[str, Any], role: Role, job: Path) -> list[str]:
     mounts = [f"{path}:{path}" for path in (job, os.getcwd())]
     for mount in role.mounts:
         if not isinstance(mount, BindMount):
-            raise SlurmError(f"slurm containers take only mounts of type=bind, not {mount}")
+            raise SchedulerError(f"slurm containers take only mounts of type=bind, not {mount}")
         for path in (mount.src_path, mount.dst_path):
             if re.search("[:,]", plain(path, "mounts")):
-                raise SlurmError(f"mounts: {path!r} must not contain a colon or a comma")
+                raise SchedulerError(f"mounts: {path!r} must not contain a colon or a comma")
         mounts.append(f"{mount.src_path}:{mount.dst_path}{':ro' if mount.read_only else ''}")
     return [f"--container-image={plain(str(image), 'container_image')}", f"--container-mounts={','.join(mounts)}"]
-
-
-def plain(text: str, what: str) -> str:
-    """The text itself, unless it has characters that no name, path or number has."""
-    bad = next((char for char in text if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")), None)
-    if bad is not None:
-        raise SlurmError(f"{what}: {shortened(text)} contains the control character U+{ord(bad):04X}")
-    if len(text) > 4096:
-        raise SlurmError(f"{what}: {shortened(text)} is {len(text)} characters long, 4096 are allowed")
-    return text
-
-
-def without_nul(words: Iterable[str], what: str) -> None:
-    """Refuses what no process can be given."""
-    for word in words:
-        if "\0" in word:
-            raise SlurmError(f"{what}: {shortened(word)} contains a NUL character")
-
-
-def shortened(text: str) -> str:
-    """The text as it can be shown in one line."""
-    shown = ascii(text)
-    return shown if len(shown) <= 80 else f"{shown[:60]}...{shown[-10:]}"

@@ -19,7 +19,7 @@ from torchx.specs import AppDef, Role, macros
 
 from . import _slurm_options as options
 from ._local_jobs import safe_name
-from ._slurm_options import SlurmError
+from ._words import SchedulerError, plain, quoted, shortened, without_nul
 from .contract import MASTER_ADDR, masked
 
 _HERE = Path(__file__).parent
@@ -54,10 +54,7 @@ class Marks:
 
     def quote(self, text: str) -> str:
         """The text as one word of a shell script."""
-        pattern = f"({self.app_id}|{self.replica})"
-        names = {self.app_id: '"$SLURM_JOB_ID"', self.replica: '"$SLURM_PROCID"'}
-        pieces = [names.get(part) or shlex.quote(part) for part in re.split(pattern, text) if part]
-        return "".join(pieces) or "''"
+        return quoted(text, {self.app_id: '"$SLURM_JOB_ID"', self.replica: '"$SLURM_PROCID"'})
 
 
 def build_request(app: AppDef, session: str, name: str, cfg: Mapping[str, Any]) -> SlurmRequest:
@@ -78,10 +75,10 @@ def build_request(app: AppDef, session: str, name: str, cfg: Mapping[str, Any]) 
         img_root=os.getcwd(), app_id=marks.app_id, replica_id=marks.replica, rank0_env=MASTER_ADDR
     ).apply(role)
     argv = [ready.entrypoint, *ready.args]
-    options.without_nul([*argv, *ready.env.values()], "arguments and environment")
+    without_nul([*argv, *ready.env.values()], "arguments and environment")
     for variable in ready.env:
         if not _VARIABLE.fullmatch(variable):
-            raise SlurmError(f"env: {options.shortened(variable)} is no name of an environment variable")
+            raise SchedulerError(f"env: {shortened(variable)} is no name of an environment variable")
     env = {key: _with_marks(value, marks) for key, value in ready.env.items()}
     files = {
         "batch.sh": _batch(job, session, role, cfg),
@@ -114,9 +111,9 @@ def state_home() -> Path:
 
 
 def _check_path(job: Path) -> None:
-    options.plain(str(job), "job_dir")
+    plain(str(job), "job_dir")
     if re.search(r"[%\\]", str(job)):
-        raise SlurmError(f"job_dir: {options.shortened(str(job))}: Slurm gives % and \\ in a path a meaning")
+        raise SchedulerError(f"job_dir: {shortened(str(job))}: Slurm gives % and \\ in a path a meaning")
 
 
 def _flags(app: AppDef, job: Path, cfg: Mapping[str, Any]) -> list[str]:
@@ -144,7 +141,7 @@ def _batch(job: Path, session: str, role: Role, cfg: Mapping[str, Any]) -> str:
         [
             "#!/bin/bash",
             f"job={shlex.quote(str(job))}",
-            f"session={shlex.quote(options.plain(session, 'session'))}",
+            f"session={shlex.quote(plain(session, 'session'))}",
             f"max_retries={int(role.max_retries)}",
             f"grace={options.grace_seconds(cfg)}",
             f"modules=({shlex.join(options.modules(cfg))})",
@@ -160,8 +157,8 @@ def _run(job: Path, cfg: Mapping[str, Any], argv: list[str]) -> str:
         [
             "#!/bin/bash",
             f"job={shlex.quote(str(job))}",
-            f"bin={shlex.quote(options.plain(bin_, 'PATH'))}",
-            f"cwd={shlex.quote(options.plain(os.getcwd(), 'working directory'))}",
+            f"bin={shlex.quote(plain(bin_, 'PATH'))}",
+            f"cwd={shlex.quote(plain(os.getcwd(), 'working directory'))}",
             f"command=({' '.join(argv)})",
             _body("run"),
         ]

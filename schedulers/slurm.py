@@ -21,8 +21,8 @@ from . import _slurm_jobs as jobs
 from . import _slurm_options as options
 from . import _slurm_view as view
 from ._local_jobs import FINISHED, SPEC, read_json, safe_name, write_json
-from ._slurm_options import SlurmError
 from ._slurm_script import SlurmRequest, build_request
+from ._words import SchedulerError
 
 logger = logging.getLogger(__name__)
 _ASK_EVERY = 3.0  # seconds between two questions to Slurm while a log is followed
@@ -40,11 +40,13 @@ class SlurmScheduler(Scheduler[Mapping[str, Any]]):
     def _validate(self, app: AppDef, scheduler: str, *_: object) -> None:
         if len(app.roles) != 1:
             names = ", ".join(role.name for role in app.roles) or "none"
-            raise SlurmError(f"{app.name}: a Slurm job has one role, this has {names}; run them as jobs of their own")
+            raise SchedulerError(
+                f"{app.name}: a Slurm job has one role, this has {names}; run them as jobs of their own"
+            )
         role = app.roles[0]
         least = role.min_replicas
         if role.num_replicas < 1 or (least is not None and not 1 <= least <= role.num_replicas):
-            raise SlurmError(f"role {role.name}: {least or role.num_replicas} to {role.num_replicas} replicas")
+            raise SchedulerError(f"role {role.name}: {least or role.num_replicas} to {role.num_replicas} replicas")
 
     def _submit_dryrun(self, app: AppDef, cfg: Mapping[str, Any]) -> AppDryRunInfo[SlurmRequest]:
         self._validate(app, "slurm")
@@ -117,14 +119,14 @@ class SlurmScheduler(Scheduler[Mapping[str, Any]]):
         """Lines of one replica; see Scheduler.log_iter."""
         job = jobs.find(app_id)
         if job is None:
-            raise SlurmError(f"job {app_id} was not submitted by tzx, or its directory is gone: there is no log")
+            raise SchedulerError(f"job {app_id} was not submitted by tzx, or its directory is gone: there is no log")
         if since or until:
-            raise SlurmError("logs of Slurm jobs cannot be cut by time")
+            raise SchedulerError("logs of Slurm jobs cannot be cut by time")
         role = read_json(job / SPEC)["role"]["name"]
         if role_name != role:
-            raise SlurmError(f"job {app_id} has no role {role_name!r}, only {role!r}")
+            raise SchedulerError(f"job {app_id} has no role {role_name!r}, only {role!r}")
         if not 0 <= k < view.replicas(job):
-            raise SlurmError(f"role {role} of {app_id} has replicas 0 to {view.replicas(job) - 1}, not {k}")
+            raise SchedulerError(f"role {role} of {app_id} has replicas 0 to {view.replicas(job) - 1}, not {k}")
         window = logs.Window(follow=should_tail)
         stream = (streams or Stream.COMBINED).value
         lines = logs.read_lines(job / "replicas" / str(k), stream, window, _now_and_then(lambda: self._over(app_id)))

@@ -15,7 +15,8 @@ from torchx.specs import AppDef, AppState, BindMount, Resource, Role
 from tzx_schedulers import _slurm_client as client
 from tzx_schedulers import _slurm_jobs as jobs
 from tzx_schedulers import slurm
-from tzx_schedulers._slurm_options import PASSED, SlurmError
+from tzx_schedulers._slurm_options import PASSED
+from tzx_schedulers._words import SchedulerError
 from tzx_schedulers.slurm import SlurmScheduler
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -119,7 +120,7 @@ def test_scripts_are_valid_and_never_trace() -> None:
     ],
 )
 def test_refused(role: dict[str, Any], cfg: dict[str, Any], words: list[str], home: Path) -> None:
-    with pytest.raises(SlurmError) as error:
+    with pytest.raises(SchedulerError) as error:
         plan(app(**role), **cfg)
     message = str(error.value)
     assert all(word in message for word in words) and len(message.splitlines()) == 1
@@ -127,7 +128,7 @@ def test_refused(role: dict[str, Any], cfg: dict[str, Any], words: list[str], ho
 
 def test_a_job_has_one_role(home: Path) -> None:
     two = AppDef("two", [*app().roles, Role("second", "", entrypoint="true")])
-    with pytest.raises(SlurmError, match="trainer, second"):
+    with pytest.raises(SchedulerError, match="trainer, second"):
         plan(two)
 
 
@@ -314,7 +315,7 @@ def test_options_arrive_as_they_are_or_are_refused(stubs: Stubs, home: Path) -> 
         for name in (*PASSED, "container_image"):
             try:
                 request = plan(app(), **{name: word}).request
-            except SlurmError:
+            except SchedulerError:
                 refused += 1
                 continue
             if name in PASSED:
@@ -322,7 +323,7 @@ def test_options_arrive_as_they_are_or_are_refused(stubs: Stubs, home: Path) -> 
                 assert (flag in request.command) == bool(word)
         try:
             job = stubs.submit(app(), **dict.fromkeys(PASSED, word))
-        except SlurmError:
+        except SchedulerError:
             continue
         arrived += 1
         flags = [f"--{name.replace('_', '-')}={word}" for name in PASSED] if word else []
@@ -339,7 +340,7 @@ def test_names_images_and_mounts_stay_words(stubs: Stubs, home: Path) -> None:
         found.roles[0].name = word
         try:
             job = stubs.submit(found, session=word, container_image=word, modules=word)
-        except SlurmError:
+        except SchedulerError:
             continue
         stubs.run(job)
         shutil.rmtree(job)
@@ -367,7 +368,7 @@ def test_a_missing_program_is_127(stubs: Stubs, home: Path) -> None:
 
 def test_a_refused_job_leaves_nothing(stubs: Stubs, home: Path) -> None:
     (stubs.folder / "refuse").touch()
-    with pytest.raises(SlurmError, match="invalid partition specified: x"):
+    with pytest.raises(SchedulerError, match="invalid partition specified: x"):
         stubs.submit(app())
     assert jobs.known() == [] and list((jobs.state_home() / "jobs").iterdir()) == []
 
@@ -400,5 +401,5 @@ def test_who_knows_the_state(stubs: Stubs, home: Path, monkeypatch: pytest.Monke
 def test_strangers_are_unknown(stubs: Stubs, home: Path) -> None:
     scheduler = SlurmScheduler("torchx")
     assert scheduler.describe("42") is None and scheduler.describe("../x") is None
-    with pytest.raises(SlurmError, match="not submitted by tzx"):
+    with pytest.raises(SchedulerError, match="not submitted by tzx"):
         scheduler.log_iter("42", "trainer", 0)
