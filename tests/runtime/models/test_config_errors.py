@@ -24,7 +24,7 @@ BAD = {
     "no model": (f"{DEEP} {BCE}", "model_config sets no model; set one of dlrm, deepfm"),
     "no such model": (
         f"{DEEP} {BCE} tdm {{ multiwindow_din {{ windows_len: 1 attn_mlp {{}} }} final {{}} }}",
-        "model_config.tdm: model TDM is not available; available: DBMTL, DC2VR, DCNV1, DCNV2, ",
+        "model_config.tdm: model TDM is not available; available: AutoInt, ",
     ),
     "no groups": (f"{BCE} {DEEPFM}", "model_config.feature_groups is empty"),
     "missing group": (

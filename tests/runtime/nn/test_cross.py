@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.nn.cross import LowRankCross, VectorCross
+from tzx.runtime.nn.cross import GatedCross, LowRankCross, VectorCross
 from tzx.runtime.protos.module_pb2 import Cross, CrossV2
 
 
@@ -29,6 +29,16 @@ def test_low_rank_layers_have_their_own_weights() -> None:
         torch.nn.init.ones_(up.bias)  # type: ignore[arg-type]
     x = torch.randn(4, 6)
     torch.testing.assert_close(cross(x), 3 * x)
+
+
+def test_a_gate_that_is_half_open_halves_the_cross() -> None:
+    cross = GatedCross(6, Cross(cross_num=2))
+    for linear in (*cross.crosses, *cross.gates):
+        torch.nn.init.zeros_(linear.weight)  # type: ignore[arg-type]
+    for linear in cross.crosses:
+        torch.nn.init.ones_(linear.bias)  # type: ignore[arg-type]
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(cross(x), 2 * x)
 
 
 @pytest.mark.parametrize("config", [CrossV2(cross_num=0), CrossV2(low_rank=0)])

@@ -74,7 +74,21 @@ def _described(field: FieldDescriptor) -> dict[str, object]:
 def test_counts():
     assert len(SCHEMA["messages"]) == 168
     assert sum(len(message["fields"]) for message in SCHEMA["messages"].values()) == 1149
-    assert set(MESSAGES) == set(SCHEMA["messages"])
+    assert set(MESSAGES) - _ours() == set(SCHEMA["messages"])
+
+
+def _ours() -> set[str]:
+    """Messages that no field of the compatible system leads to, but one of our own does."""
+
+    def below(message: Descriptor, ours: bool) -> set[str]:
+        inner = [f for f in message.fields if f.message_type is not None and not f.message_type.GetOptions().map_entry]
+        found: set[str] = set()
+        for field in inner:
+            if ours or field.number >= OURS:
+                found |= {field.message_type.name, *below(field.message_type, True)}
+        return found
+
+    return {name for message in MESSAGES.values() for name in below(message, False)} - set(SCHEMA["messages"])
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMA["messages"]))

@@ -2,6 +2,7 @@
 
 import importlib
 
+from tzx.runtime.config.catalog import CATALOG
 from tzx.runtime.config.problems import listing
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
@@ -10,23 +11,7 @@ from tzx.runtime.protos.model_pb2 import ModelConfig
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 _CLASSES: dict[str, str | type[Model]] = {
-    "DCNV1": "tzx.runtime.models.rank.dcn_v1:DCNV1",
-    "DCNV2": "tzx.runtime.models.rank.dcn_v2:DCNV2",
-    "DLRM": "tzx.runtime.models.rank.dlrm:DLRM",
-    "DBMTL": "tzx.runtime.models.multitask.dbmtl:DBMTL",
-    "DC2VR": "tzx.runtime.models.multitask.dc2vr:DC2VR",
-    "DeepFM": "tzx.runtime.models.rank.deepfm:DeepFM",
-    "MaskNet": "tzx.runtime.models.rank.mask_net:MaskNet",
-    "MMoE": "tzx.runtime.models.multitask.mmoe:MMoE",
-    "MultiTower": "tzx.runtime.models.rank.multi_tower:MultiTower",
-    "MultiTowerDIN": "tzx.runtime.models.rank.multi_tower_din:MultiTowerDIN",
-    "PEPNet": "tzx.runtime.models.multitask.pepnet:PEPNet",
-    "PLE": "tzx.runtime.models.multitask.ple:PLE",
-    "RocketLaunching": "tzx.runtime.models.rank.rocket_launching:RocketLaunching",
-    "SimpleMultiTask": "tzx.runtime.models.multitask.simple_multi_task:SimpleMultiTask",
-    "WideAndDeep": "tzx.runtime.models.rank.wide_and_deep:WideAndDeep",
-    "WuKong": "tzx.runtime.models.rank.wukong:WuKong",
-    "xDeepFM": "tzx.runtime.models.rank.xdeepfm:xDeepFM",
+    name: f"tzx.runtime.models.{facts.module}:{name}" for name, facts in CATALOG.items()
 }
 
 

@@ -62,6 +62,31 @@ class LowRankCross(nn.Module):
         return x_BD
 
 
+class GatedCross(nn.Module):
+    """x_{l+1} = x_0 * (W_l x_l + b_l) * sigmoid(G_l x_l) + x_l, from x_0 on; * goes element by element.
+
+    Source: Wang et al. 2023, Towards Deeper, Lighter and Interpretable Cross Network, section 3.2.
+
+    Args:
+        dim: D.
+        config: number of layers.
+    """
+
+    def __init__(self, dim: int, config: module_pb2.Cross) -> None:
+        super().__init__()
+        layers = _at_least_one("cross", "cross_num", config.cross_num)
+        self.crosses = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        self.gates = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(layers))
+        self.out_dim = dim
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        """[B, D] to [B, D]."""
+        first_BD = x_BD
+        for cross, gate in zip(self.crosses, self.gates, strict=True):
+            x_BD = first_BD * cross(x_BD) * torch.sigmoid(gate(x_BD)) + x_BD
+        return x_BD
+
+
 def _at_least_one(where: str, field: str, value: int) -> int:
     if value < 1:
         raise ConfigError(f"{where}: {field} is {value}; allowed: 1 or more")

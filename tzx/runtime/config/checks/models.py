@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from tzx.runtime.config.catalog import CATALOG
 from tzx.runtime.config.checks.context import Context, Node
 from tzx.runtime.config.checks.facts import output_dim
 from tzx.runtime.config.checks.registry import rule
@@ -9,15 +10,13 @@ from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.protos import model_pb2
 
-# Groups that a model finds by name, with the type that they must have.
-_NAMED_GROUPS = {
-    "DeepFM": {"wide": "WIDE", "deep": "DEEP"},
-    "WideAndDeep": {"wide": "WIDE", "deep": "DEEP"},
-    "xDeepFM": {"wide": "WIDE", "deep": "DEEP"},
-    "PEPNet": {"all": "DEEP"},
-    "DlrmHSTU": {"uih": "JAGGED_SEQUENCE", "candidate": "JAGGED_SEQUENCE"},
-}
-_INPUT_FIELDS = ("input", "history_input", "augment_input", "pair_feature_group", "pair_flag_feature_group")
+# Groups that models without an entry in the catalog find by name, with the type that they must have.
+_NAMED_GROUPS = {"DlrmHSTU": {"uih": "JAGGED_SEQUENCE", "candidate": "JAGGED_SEQUENCE"}}
+# Models that see a row as vectors of one width, made of the groups `sparse` and `dense`.
+_VECTOR_MODELS = ("DLRM", "WuKong", "AutoInt", "FiBiNET")
+_INPUT_FIELDS = (
+    "input", "history_input", "augment_input", "pair_feature_group", "pair_flag_feature_group", "gate_input",
+)  # fmt: skip
 
 
 @rule()
@@ -34,7 +33,8 @@ def model_missing(c: Context) -> None:
 @rule("model_config")
 def group_missing(c: Context) -> None:
     """Groups that the model finds by name are there and have the right type."""
-    for name, kind in _NAMED_GROUPS.get(c.model_name, {}).items():
+    facts = CATALOG.get(c.model_name)
+    for name, kind in (facts.required if facts else _NAMED_GROUPS.get(c.model_name, {})).items():
         group = c.group_by_name.get(name)
         assert c.model is not None
         if group is None:
@@ -111,7 +111,7 @@ def unequal_dims(c: Context) -> None:
         if group is not None:
             why = f"DeepFM multiplies the features of {quoted(group.message.group_name)} with each other"
             _check_equal(c, group, _dims(c, group), why)
-    elif c.model_name in ("DLRM", "WuKong"):
+    elif c.model_name in _VECTOR_MODELS:
         group = c.group_by_name.get("sparse") or (c.groups[0] if len(c.groups) == 1 else None)
         if group is not None:
             _check_equal(c, group, _dims(c, group), f"{c.model_name} needs vectors of one width")
@@ -119,8 +119,8 @@ def unequal_dims(c: Context) -> None:
 
 @rule("feature_configs", "model_config")
 def dense_tower(c: Context) -> None:
-    """DLRM and WuKong bring numbers to the width of the embeddings by dense_mlp."""
-    if c.model_name not in ("DLRM", "WuKong") or c.model is None:
+    """Models of vectors bring numbers to the width of the embeddings by dense_mlp."""
+    if c.model_name not in _VECTOR_MODELS or c.model is None:
         return
     sparse, dense = c.group_by_name.get("sparse"), c.group_by_name.get("dense")
     if len(c.groups) > 1 and sparse is None:

@@ -27,16 +27,17 @@ class VectorModel(RankModel):
 
     def build(self) -> None:
         """The dense MLP; `dim`, `num_vectors` and `num_dense` (0 or 1) say what `vectors` will give."""
-        self.sparse_group, *dense = self.group_types()
+        self.sparse_group, *others = self.group_types()
+        has_dense = "dense" in others
         if self.group_config(self.sparse_group).sequence_encoders:
             raise ConfigError(
                 f"feature group {self.sparse_group!r} has sequence_encoders, whose outputs cannot interact"
             )
         self.dim = self.equal_dim(self.sparse_group)
-        self.num_dense = len(dense)
+        self.num_dense = int(has_dense)
         self.num_vectors = self.embedding_groups.total_dim(self.sparse_group) // self.dim + self.num_dense
-        self.dense_mlp = self._make_dense_mlp() if dense else None
-        if not dense and self.own.HasField("dense_mlp"):
+        self.dense_mlp = self._make_dense_mlp() if has_dense else None
+        if not has_dense and self.own.HasField("dense_mlp"):
             logger.warning("%s.dense_mlp is not used: there is no feature group 'dense'", self.where)
 
     def _make_dense_mlp(self) -> MLP:
