@@ -24,3 +24,11 @@ def test_dot_interaction_lists_pairs_row_by_row(features: int) -> None:
     interaction = DotInteraction(features)
     assert interaction.out_dim == len(expected)
     torch.testing.assert_close(interaction(x), torch.stack(expected, dim=1))
+
+
+def test_gradients_of_the_factorization_machine() -> None:
+    x = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(FactorizationMachine(), x)
+    with torch.no_grad():
+        without = FactorizationMachine()(x)
+    assert torch.equal(FactorizationMachine()(x).detach(), without)

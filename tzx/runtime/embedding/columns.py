@@ -3,7 +3,7 @@
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.embedding.runs import EmbeddedRows, Neighbours
 from tzx.runtime.embedding.specs import Lookup, TablePlan, check_supported
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.features import Feature
@@ -42,6 +43,7 @@ class ColumnFactory:
     def __init__(self, features: Iterable[Feature], layout: BatchLayout, tables: TablePlan) -> None:
         self._features = {f.name: f for f in features}
         self._tables = tables
+        self.neighbours = Neighbours()
         ends = torch.tensor((0, *layout.dense_dims)).cumsum(0).tolist()
         self._dense_start = dict(zip(layout.dense, ends, strict=False))
 
@@ -52,7 +54,13 @@ class ColumnFactory:
         check_supported(self._features[name])
         return self._features[name]
 
-    def row_column(self, name: str, place: Place) -> Column:
+    def row_columns(self, names: Iterable[str], place: Place) -> "RowColumns":
+        """Columns of what each row has once."""
+        columns = [self._row_column(name, place) for name in names]
+        self.neighbours.add([column.lookup for column in columns])
+        return RowColumns(columns)
+
+    def _row_column(self, name: str, place: Place) -> Column:
         """Column of one value or pooled row per row of the batch."""
         feature = self.feature(name, place.group)
         if feature.is_sparse:
@@ -87,13 +95,16 @@ class RowColumns:
         self.dims = {c.name: c.dim for c in columns}
         self._runs = _runs(columns)
 
-    def tensors(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> list[Tensor]:
-        """Tensors [B, ...] in listed order, neighbouring dense columns as one."""
-        return [batch.dense[:, run] if isinstance(run, slice) else pooled[run] for run in self._runs]
+    def tensors(self, rows: EmbeddedRows, batch: Batch) -> list[Tensor]:
+        """Tensors [B, ...] in listed order, neighbouring columns as one where possible."""
+        tensors: list[Tensor] = []
+        for run in self._runs:
+            tensors.extend([batch.dense[:, run]] if isinstance(run, slice) else rows.pieces(run))
+        return tensors
 
-    def join(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+    def join(self, rows: EmbeddedRows, batch: Batch) -> Tensor:
         """All columns: [B, D]."""
-        return torch.cat(self.tensors(pooled, batch), dim=1)
+        return joined(self.tensors(rows, batch))
 
 
 class ElementColumns:
@@ -108,18 +119,17 @@ class ElementColumns:
         """Elements per row, int64 [B]."""
         return batch.sequences[self.columns[0].name].seq_lengths.long()
 
-    def padded(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+    def padded(self, rows: EmbeddedRows, batch: Batch) -> Tensor:
         """All columns, zero beyond the end of each row: [B, T, D]."""
         positions_T = batch.sequences[self.columns[0].name].positions
         parts = [
-            pad(_values(c, pooled, batch), batch.sequences[c.name].seq_lengths.long(), positions_T)
-            for c in self.columns
+            pad(_values(c, rows, batch), batch.sequences[c.name].seq_lengths.long(), positions_T) for c in self.columns
         ]
         return torch.cat(parts, dim=2)
 
-    def flat(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
+    def flat(self, rows: EmbeddedRows, batch: Batch) -> Tensor:
         """All columns, row after row without padding: [M, D]."""
-        parts = [_values(c, pooled, batch) for c in self.columns]
+        parts = [_values(c, rows, batch) for c in self.columns]
         if not torch.compiler.is_compiling():
             self._check_counts(parts)
         return torch.cat(parts, dim=1)
@@ -133,16 +143,23 @@ class ElementColumns:
                 )
 
 
-def _values(column: Column, pooled: Mapping[Lookup, Tensor], batch: Batch) -> Tensor:
-    return batch.sequences[column.name].values if column.lookup is None else pooled[column.lookup]
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors side by side, without a copy when there is only one."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=1)
 
 
-def _runs(columns: Sequence[Column]) -> list[slice | Lookup]:
-    runs: list[slice | Lookup] = []
+def _values(column: Column, rows: EmbeddedRows, batch: Batch) -> Tensor:
+    return batch.sequences[column.name].values if column.lookup is None else rows[column.lookup]
+
+
+def _runs(columns: Sequence[Column]) -> list[slice | tuple[Lookup, ...]]:
+    runs: list[slice | tuple[Lookup, ...]] = []
     for column in columns:
         last = runs[-1] if runs else None
-        if column.lookup is not None:
-            runs.append(column.lookup)
+        if column.lookup is not None and isinstance(last, tuple):
+            runs[-1] = (*last, column.lookup)
+        elif column.lookup is not None:
+            runs.append((column.lookup,))
         elif isinstance(last, slice) and last.stop == column.start:
             runs[-1] = slice(last.start, column.start + column.dim)
         else:

@@ -5,16 +5,16 @@ Every table is looked up once per batch, however many groups use a feature; grou
 Legend: B rows, T longest sequence of the batch, M sequence elements over all rows, D width of a group.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
-import torch
 from torch import Tensor, nn
 
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
-from tzx.runtime.embedding.columns import Column, ColumnFactory, ElementColumns, Place, RowColumns
-from tzx.runtime.embedding.specs import Lookup, TablePlan, TableSpec, WideOptions, home_of
+from tzx.runtime.embedding.columns import ColumnFactory, ElementColumns, Place, joined
+from tzx.runtime.embedding.runs import EmbeddedRows, Neighbours, Run
+from tzx.runtime.embedding.specs import TablePlan, TableSpec, WideOptions, home_of
 from tzx.runtime.embedding.tables import PooledTables, SequenceTables
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import Feature
@@ -57,19 +57,20 @@ class EmbeddingGroups(nn.Module):
                 raise ConfigError(f"feature group {config.group_name!r}: names must be unique and without dots")
             self.groups[key] = _make_group(config, factory)
         self.tables: tuple[TableSpec, ...] = plan.tables()
-        self.collections = _make_collections(self.tables, layout)
+        self.collections = _make_collections(self.tables, layout, factory.neighbours)
         self._dims: dict[str, dict[str, int]] = {}
         for group in self.groups.values():
             self._dims.update(group.dims)  # type: ignore[arg-type]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Tensors of every group by output name."""
-        pooled: dict[Lookup, Tensor] = {}
+        by_run: dict[Run, Tensor] = {}
         for collection in self.collections.values():
-            pooled.update(collection(batch))
+            by_run.update(collection(batch))
+        rows = EmbeddedRows(by_run)
         outputs: dict[str, Tensor] = {}
         for group in self.groups.values():
-            outputs.update(group(pooled, batch))
+            outputs.update(group(rows, batch))
         return outputs
 
     def feature_dims(self, output: str) -> dict[str, int]:
@@ -94,7 +95,7 @@ class _RowGroup(nn.Module):
         super().__init__()
         self.name = config.group_name
         place = Place(self.name, config.group_type == WIDE, config.embedding_name_suffix)
-        self.columns = RowColumns([factory.row_column(n, place) for n in _unique(config.feature_names, self.name)])
+        self.columns = factory.row_columns(_unique(config.feature_names, self.name), place)
         self.sequences = _make_sequences(config, factory)
         self.encoders = nn.ModuleList()
         self.inputs = [_chosen(e).input for e in config.sequence_encoders]
@@ -106,12 +107,12 @@ class _RowGroup(nn.Module):
             raise ConfigError(f"feature group {self.name!r} has neither features nor sequence encoders")
         self.dims = {self.name: dims}
 
-    def forward(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> dict[str, Tensor]:
-        parts = self.columns.tensors(pooled, batch)
-        encoded = {name: s.tensors(pooled, batch) for name, s in self.sequences.items()}
+    def forward(self, rows: EmbeddedRows, batch: Batch) -> dict[str, Tensor]:
+        parts = self.columns.tensors(rows, batch)
+        encoded = {name: s.tensors(rows, batch) for name, s in self.sequences.items()}
         for encoder, name in zip(self.encoders, self.inputs, strict=True):
             parts.append(encoder(*encoded[name]))
-        return {self.name: torch.cat(parts, dim=1)}
+        return {self.name: joined(parts)}
 
     def _make_encoder(self, config: SeqEncoderConfig) -> nn.Module:
         name = _chosen(config).input
@@ -145,14 +146,14 @@ class _SequenceGroup(nn.Module):
         if sequence:
             self.dims[f"{self.name}.sequence"] = sequence
 
-    def forward(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def forward(self, rows: EmbeddedRows, batch: Batch) -> dict[str, Tensor]:
         outputs = {}
         if self.source.query.dims:
-            outputs[f"{self.name}.query"] = self.source.query.join(pooled, batch)
+            outputs[f"{self.name}.query"] = self.source.query.join(rows, batch)
         if self.source.sequence.dims:
             elements = self.source.sequence
             flatten = elements.flat if self.jagged else elements.padded
-            outputs[f"{self.name}.sequence"] = flatten(pooled, batch)
+            outputs[f"{self.name}.sequence"] = flatten(rows, batch)
             outputs[f"{self.name}.sequence_length"] = elements.lengths(batch)
         return outputs
 
@@ -162,22 +163,17 @@ class _SequenceSource:
 
     def __init__(self, config: FeatureGroupConfig | SeqGroupConfig, name: str, factory: ColumnFactory) -> None:
         place = Place(name, suffix=config.embedding_name_suffix)
-        query: list[Column] = []
-        elements: list[Column] = []
-        for feature in _unique(config.feature_names, name):
-            if factory.feature(feature, name).is_sequence:
-                elements.append(factory.element_column(feature, place))
-            else:
-                query.append(factory.row_column(feature, place))
-        if not query and not elements:
+        names = _unique(config.feature_names, name)
+        if not names:
             raise ConfigError(f"feature group {name!r} has no features")
-        self.query = RowColumns(query)
-        self.sequence = ElementColumns(name, elements)
+        elements = [n for n in names if factory.feature(n, name).is_sequence]
+        self.query = factory.row_columns([n for n in names if n not in elements], place)
+        self.sequence = ElementColumns(name, [factory.element_column(n, place) for n in elements])
 
-    def tensors(self, pooled: Mapping[Lookup, Tensor], batch: Batch) -> tuple[Tensor | None, Tensor, Tensor]:
+    def tensors(self, rows: EmbeddedRows, batch: Batch) -> tuple[Tensor | None, Tensor, Tensor]:
         """Query [B, Q], padded sequence [B, T, D] and lengths [B]."""
-        query = self.query.join(pooled, batch) if self.query.dims else None
-        return query, self.sequence.padded(pooled, batch), self.sequence.lengths(batch)
+        query = self.query.join(rows, batch) if self.query.dims else None
+        return query, self.sequence.padded(rows, batch), self.sequence.lengths(batch)
 
 
 def _make_group(config: FeatureGroupConfig, factory: ColumnFactory) -> nn.Module:
@@ -202,14 +198,14 @@ def _make_sequences(config: FeatureGroupConfig, factory: ColumnFactory) -> dict[
     return sequences
 
 
-def _make_collections(tables: Sequence[TableSpec], layout: BatchLayout) -> nn.ModuleDict:
+def _make_collections(tables: Sequence[TableSpec], layout: BatchLayout, neighbours: Neighbours) -> nn.ModuleDict:
     collections = nn.ModuleDict()
     pooled = [t for t in tables if home_of(t) == "pooled"]
     weighted = [t for t in tables if home_of(t) == "weighted"]
     if pooled:
-        collections["pooled"] = PooledTables(pooled, layout)
+        collections["pooled"] = PooledTables(pooled, layout, neighbours)
     if weighted:
-        collections["weighted"] = PooledTables(weighted, layout)
+        collections["weighted"] = PooledTables(weighted, layout, neighbours)
     # TorchRec wants equal widths within one EmbeddingCollection.
     sequence = sorted((t for t in tables if home_of(t) == "sequence"), key=lambda t: t.dim)
     for dim, group in groupby(sequence, key=lambda t: t.dim):

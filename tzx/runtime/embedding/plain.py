@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tzx.runtime.data.batch import Batch, BatchLayout, Elements, Jagged
+from tzx.runtime.embedding.runs import Run
 from tzx.runtime.embedding.specs import Lookup, Section, TableSpec
 from tzx.runtime.nn.jagged import mean_of_sums, segment_ids, segment_pool
 
@@ -35,9 +36,9 @@ class PlainTables(nn.Module):
             _Stack(list(group), weights, layout) for _, group in groupby(ordered, key=_stack_key)
         )
 
-    def forward(self, batch: Batch) -> dict[Lookup, Tensor]:
+    def forward(self, batch: Batch) -> dict[Run, Tensor]:
         """[B, dim] of every lookup of bags, [M, dim] of every lookup of elements."""
-        pooled: dict[Lookup, Tensor] = {}
+        pooled: dict[Run, Tensor] = {}
         for stack in self.stacks:
             pooled.update(stack(batch))
         return pooled
@@ -69,13 +70,13 @@ class _Stack(nn.Module):
         )
         self.elements = [(u, *ranges[u.table]) for u in lookups if u.elements]
 
-    def forward(self, batch: Batch) -> dict[Lookup, Tensor]:
+    def forward(self, batch: Batch) -> dict[Run, Tensor]:
         """Pooled rows of every lookup in these tables."""
-        pooled: dict[Lookup, Tensor] = {}
+        pooled: dict[Run, Tensor] = {}
         for bags in self.bags:
             pooled.update(bags(self.weight, batch))
         for lookup, start, rows in self.elements:
-            pooled[lookup] = self._embed(batch.sequences[lookup.feature], lookup.pooling, start, rows)
+            pooled[(lookup,)] = self._embed(batch.sequences[lookup.feature], lookup.pooling, start, rows)
         return pooled
 
     def _embed(self, sequence: Elements, pooling: str, start: int, rows: int) -> Tensor:
@@ -102,7 +103,7 @@ class _Bags(nn.Module):
         self.register_buffer("row_start", torch.tensor([s for s, _ in spans]), persistent=False)
         self.register_buffer("row_count", torch.tensor([n for _, n in spans]), persistent=False)
 
-    def forward(self, weight_RD: Tensor, batch: Batch) -> dict[Lookup, Tensor]:
+    def forward(self, weight_RD: Tensor, batch: Batch) -> dict[Run, Tensor]:
         """Pooled rows [B, dim] of every lookup."""
         jagged: Jagged = getattr(batch, self.section)
         lengths_FB = jagged.lengths.view(self.row_start.shape[0], batch.size)
@@ -111,7 +112,8 @@ class _Bags(nn.Module):
         sums_SD = _bag_sums(weight_RD, ids_N, jagged.lengths, jagged.weights)
         sums_FBD = sums_SD.view(self.row_start.shape[0], batch.size, weight_RD.shape[1])
         return {
-            u: mean_of_sums(sums_FBD[i], lengths_FB[i]) if u.pooling == "mean" else sums_FBD[i] for u, i in self.lookups
+            (u,): mean_of_sums(sums_FBD[i], lengths_FB[i]) if u.pooling == "mean" else sums_FBD[i]
+            for u, i in self.lookups
         }
 
 

@@ -10,6 +10,7 @@ Before torch.export serving replaces them by `to_plain()`, twins in plain aten o
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,14 @@ from torchrec import (
     EmbeddingConfig,
     JaggedTensor,
     KeyedJaggedTensor,
+    KeyedTensor,
 )
 from torchrec.modules.embedding_configs import DataType
 from torchrec.modules.embedding_modules import get_embedding_names_by_table
 
 from tzx.runtime.data.batch import Batch, BatchLayout, Jagged
 from tzx.runtime.embedding.plain import PlainTables
+from tzx.runtime.embedding.runs import Neighbours, Run
 from tzx.runtime.embedding.specs import Lookup, Section, TableSpec
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.nn.initializers import Initializer, make_initializer
@@ -82,9 +85,10 @@ class PooledTables(nn.Module):
     Args:
         specs: tables whose users all lie in one section of the batch.
         layout: where features lie in a batch.
+        neighbours: which lookups are used side by side.
     """
 
-    def __init__(self, specs: Sequence[TableSpec], layout: BatchLayout) -> None:
+    def __init__(self, specs: Sequence[TableSpec], layout: BatchLayout, neighbours: Neighbours | None = None) -> None:
         super().__init__()
         self.layout = layout
         self.specs = tuple(specs)
@@ -92,34 +96,42 @@ class PooledTables(nn.Module):
         configs = [EmbeddingBagConfig(**_table_options(s)) for s in specs]
         self.ids = KeyedIds([n for s in specs for n in s.feature_names], layout, specs[0].weighted)
         self.collection = EmbeddingBagCollection(configs, is_weighted=specs[0].weighted, device=_device.get())
-        self._outputs = _output_names(specs, configs)
+        self._lookups = {name: lookup for lookup, name in _output_names(specs, configs).items()}
+        self._neighbours = neighbours or Neighbours()
+        self._known: tuple[list[str], list[Run], list[int]] = [], [], []
         self._has_half = any(s.data_type == "FP16" for s in specs)
         position = {name: i for i, name in enumerate(getattr(layout, self.section))}
-        self._means = [(u, position[u.feature]) for u in self._outputs if u.pooling == "mean"]
+        self._means = [(u, position[u.feature]) for u in self._lookups.values() if u.pooling == "mean"]
 
-    def forward(self, batch: Batch) -> dict[Lookup, Tensor]:
-        """Pooled rows [B, dim] of every lookup."""
-        sums = self._sums(self.ids(batch))
-        pooled = {lookup: sums[name] for lookup, name in self._outputs.items()}
+    def forward(self, batch: Batch) -> dict[Run, Tensor]:
+        """Pooled rows [B, sum of dims] of every run of lookups."""
+        pooled = self._sums(self.ids(batch))
         if self._means:
             lengths_FB = getattr(batch, self.section).lengths.view(-1, batch.size)
             for lookup, i in self._means:
-                pooled[lookup] = mean_of_sums(pooled[lookup], lengths_FB[i])
+                pooled[(lookup,)] = mean_of_sums(pooled[(lookup,)], lengths_FB[i])
         return pooled
 
     def to_plain(self) -> PlainTables:
         """The same lookups in aten operators; weights are copied."""
         return PlainTables(self.specs, _weights(self.collection.embedding_bags), self.layout)
 
-    def _sums(self, keyed: KeyedJaggedTensor) -> dict[str, Tensor]:
-        if not (self._has_half and isinstance(self.collection, EmbeddingBagCollection)):
-            return self.collection(keyed).to_dict()
-        # Unsharded, the collection would round sums to half and refuse float weights; sharded, it sums in float.
-        bags, tables = keyed.to_dict(), self.collection.embedding_bags
-        return {
-            name: _float_sum(tables[lookup.table].get_parameter("weight"), bags[lookup.feature])
-            for lookup, name in self._outputs.items()
-        }
+    def _sums(self, keyed: KeyedJaggedTensor) -> dict[Run, Tensor]:
+        if self._has_half and isinstance(self.collection, EmbeddingBagCollection):
+            # Unsharded, the collection would round sums to half and refuse float weights; sharded, it sums in float.
+            bags, tables = keyed.to_dict(), self.collection.embedding_bags
+            weights = {u: tables[u.table].get_parameter("weight") for u in self._lookups.values()}
+            return {(u,): _float_sum(weight, bags[u.feature]) for u, weight in weights.items()}
+        sums: KeyedTensor = self.collection(keyed)
+        runs, widths = self._cut(list(sums.keys()), sums.length_per_key())
+        return dict(zip(runs, sums.values().split(widths, dim=1), strict=True))
+
+    def _cut(self, keys: list[str], dims: list[int]) -> tuple[list[Run], list[int]]:
+        if self._known[0] != keys:  # their order follows from how the tables are sharded, so this happens once
+            runs = self._neighbours.runs([self._lookups[key] for key in keys])
+            ends = iter(dims)
+            self._known = keys, runs, [sum(islice(ends, len(run))) for run in runs]
+        return self._known[1:]
 
 
 class SequenceTables(nn.Module):
@@ -140,16 +152,16 @@ class SequenceTables(nn.Module):
         self._outputs = _output_names(specs, configs)
         self._has_weights = any(u.section == "weighted_ids" for u in self._outputs)
 
-    def forward(self, batch: Batch) -> dict[Lookup, Tensor]:
+    def forward(self, batch: Batch) -> dict[Run, Tensor]:
         """[M, dim] of every lookup of elements, [B, dim] of every lookup of bags."""
         embedded = self.collection(self.ids(batch))
         weights = self._weights_by_feature(batch) if self._has_weights else {}
-        pooled = {}
+        pooled: dict[Run, Tensor] = {}
         for lookup, name in self._outputs.items():
             values_ND = embedded[name].values()
             lengths = batch.sequences[lookup.feature].key_lengths if lookup.elements else embedded[name].lengths()
             assert lengths is not None, "elements of a sparse sequence come with key lengths"
-            pooled[lookup] = segment_pool(values_ND, lengths, lookup.pooling, weights.get(lookup.feature))
+            pooled[(lookup,)] = segment_pool(values_ND, lengths, lookup.pooling, weights.get(lookup.feature))
         return pooled
 
     def to_plain(self) -> PlainTables:

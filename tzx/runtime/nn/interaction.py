@@ -3,6 +3,8 @@
 Legend: B rows, F feature vectors, D width of each.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +17,29 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, x_BFD: Tensor) -> Tensor:
         """[B, F, D] to [B, D]."""
-        square_of_sum_BD = x_BFD.sum(dim=1).square()
-        sum_of_square_BD = x_BFD.square().sum(dim=1)
-        return 0.5 * (square_of_sum_BD - sum_of_square_BD)
+        if torch.compiler.is_compiling() or not x_BFD.requires_grad:
+            return _products_of_pairs(x_BFD, x_BFD.sum(dim=1))
+        products_BD: Tensor = _ProductsOfPairs.apply(x_BFD)
+        return products_BD
+
+
+def _products_of_pairs(x_BFD: Tensor, sum_BD: Tensor) -> Tensor:
+    return 0.5 * (sum_BD.square() - x_BFD.square().sum(dim=1))
+
+
+class _ProductsOfPairs(torch.autograd.Function):
+    """The gradient of each vector is the sum of the others: one pass over [B, F, D] instead of autograd's five."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BFD: Tensor) -> Tensor:
+        sum_BD = x_BFD.sum(dim=1)
+        ctx.save_for_backward(x_BFD, sum_BD)
+        return _products_of_pairs(x_BFD, sum_BD)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BD: Tensor) -> Tensor:
+        x_BFD, sum_BD = ctx.saved_tensors
+        return (sum_BD.unsqueeze(1) - x_BFD).mul_(gradient_BD.unsqueeze(1))
 
 
 class DotInteraction(nn.Module):
