@@ -1,6 +1,5 @@
 """From the spec and state of a local job to what TorchX shows."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from torchx.schedulers.api import DescribeAppResponse, ListAppResponse
 from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Resource, Role, RoleStatus
 
 from . import _local_jobs as jobs
+from ._status import error_json
 
 
 def describe(app_id: str, job: Path) -> DescribeAppResponse:
@@ -63,5 +63,4 @@ def _error_json(replica: dict[str, Any], folder: Path, state: dict[str, Any]) ->
     left = jobs.read_json(folder / "error.json").get("message")
     text = left.get("message") if isinstance(left, dict) else left
     message = str(text or replica["reason"] or state.get("message") or "unknown")
-    extra = {"timestamp": str(int(state.get("updated", 0)))}
-    return json.dumps({"message": {"message": message, "errorCode": replica["exit_code"], "extraInfo": extra}})
+    return error_json(message, replica["exit_code"], state.get("updated", 0))

@@ -1,6 +1,5 @@
 """From the directory of a Slurm job to what TorchX shows."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Resource, 
 
 from ._local_jobs import FINISHED, SPEC, read_json
 from ._slurm_jobs import Outcome
+from ._status import error_json
 
 
 def describe(number: str, job: Path | None, outcome: Outcome) -> DescribeAppResponse:
@@ -80,5 +80,4 @@ def _error(folder: Path, code: int | None, outcome: Outcome) -> str:
     left = read_json(folder / "error.json").get("message")
     text = left.get("message") if isinstance(left, dict) else left
     reason = f"exited with {code}" if code is not None else "was ended with the others"
-    extra = {"timestamp": str(int(outcome.ended or 0))}
-    return json.dumps({"message": {"message": str(text or reason), "errorCode": code, "extraInfo": extra}})
+    return error_json(str(text or reason), code, outcome.ended or 0)

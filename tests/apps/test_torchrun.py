@@ -33,6 +33,16 @@ def test_other_schedulers_name_the_variable_that_holds_the_address() -> None:
     assert rendezvous(["--nnodes", "2"], env)[-1] == "pod-0:29500"
 
 
+def test_nodes_that_are_numbered_and_have_addresses_say_so() -> None:
+    env = {"TZX_MASTER_ADDR": "j-0.j", "TZX_MASTER_PORT": "21000", "TZX_RUN_ID": "j", "TZX_LOCAL_ADDR": "10.0.0.7"}
+    first = rendezvous(["--nnodes", "2"], {**env, "TORCHX_REPLICA_IDX": "0", "TZX_RESTART_COUNT": "2"})
+    assert first[2:] == [
+        *["--rdzv_id", "j", "--rdzv_endpoint", "j-0.j:21000", "--local_addr", "10.0.0.7"],
+        *["--rdzv_conf", "is_host=true,read_timeout=900,join_timeout=900"],
+    ]
+    assert "is_host=false" in rendezvous(["--nnodes", "2"], {**env, "TORCHX_REPLICA_IDX": "1"})[-1]
+
+
 def test_nodes_on_one_host_do_not_need_its_name() -> None:
     assert rendezvous(["--nnodes", "2"], {"TZX_MASTER_ADDR": "127.0.0.1"})[-2:] == ["--local_addr", "127.0.0.1"]
     assert rendezvous(["--nnodes", "2"], {})[-3:] == ["localhost:29500", "--local_addr", "127.0.0.1"]

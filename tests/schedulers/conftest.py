@@ -14,6 +14,8 @@ from torchx.specs import AppDef, AppState, Resource, Role
 from tzx_schedulers import _local_jobs as jobs
 from tzx_schedulers.local import LocalScheduler
 
+sys.path.insert(0, str(Path(__file__).parent))  # for loopback_kube
+
 MARK = "TZX_TEST_MARK"
 
 
@@ -198,3 +200,44 @@ def terminal(home: Path) -> Iterator[Terminal]:
 def until_fixture() -> Callable[..., Any]:
     """Waits for something to become true."""
     return until
+
+
+# ---- Kubernetes
+
+
+@pytest.fixture
+def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An API server without anything behind it."""
+    from loopback_kube.cluster import write_config
+    from loopback_kube.server import Server
+
+    from tzx_schedulers import _kubernetes_client as client
+    from tzx_schedulers import _kubernetes_logs as kubernetes_logs
+
+    found = Server()
+    write_config(home / "kubeconfig", found.url)
+    monkeypatch.setenv("KUBECONFIG", str(home / "kubeconfig"))
+    monkeypatch.setattr(kubernetes_logs, "_PAUSE", 0.05)
+    client.api.cache_clear()
+    yield found
+    client.api.cache_clear()
+    found.close()
+
+
+@pytest.fixture
+def bare(server: Any) -> Any:
+    """A scheduler on an API server whose jobs never run."""
+    from loopback_kube.cluster import Cluster
+
+    return Cluster(server, 20)
+
+
+@pytest.fixture
+def loopback(server: Any, tmp_path: Path) -> Iterator[Any]:
+    """A scheduler on the cluster in this process."""
+    from loopback_kube.cluster import Cluster
+    from loopback_kube.node import Node
+
+    node = Node(server, tmp_path)
+    yield Cluster(server, 30)
+    node.close()

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv-nightly"
 CONFIG = "examples/deepfm_movielens.config"
-PACKAGES = ("torchx-nightly", "protobuf", "pytest", "hypothesis", "setuptools", "wheel")
+PACKAGES = ("torchx-nightly", "protobuf", "pytest", "hypothesis", "setuptools", "wheel", "kubernetes")
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +79,8 @@ COMMANDS = {
 }
 
 
-def dry_run(torchx: Path, scheduler: str, name: str, tmp: Path) -> str:
-    words = ["run", "-s", scheduler, "--dryrun", f"tzx.components.{name}", *COMMANDS[name]]
+def dry_run(torchx: Path, scheduler: str, name: str, tmp: Path, *options: str) -> str:
+    words = ["run", "-s", scheduler, *options, "--dryrun", f"tzx.components.{name}", *COMMANDS[name]]
     done = run(torchx, "torchx", *words, tmp=tmp)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -103,6 +103,8 @@ def test_both_versions_would_start_the_same(nightly: Path, tmp_path: Path, name:
 def test_other_schedulers_take_the_components_too(nightly: Path, tmp_path: Path, name: str) -> None:
     for path in (nightly, Path(sys.executable).parent):
         assert f"tzx.apps.{name}" in dry_run(path, "slurm", name, tmp_path)
+        shown = dry_run(path, "kubernetes", name, tmp_path, "-cfg", "image=repo/tzx:1")
+        assert f"tzx.apps.{name}" in shown and "kind: Job" in shown and "hunter2" not in shown
 
 
 def test_a_bad_config_is_refused(nightly: Path, tmp_path: Path) -> None:
@@ -115,6 +117,25 @@ def test_the_local_scheduler_passes_its_tests(nightly: Path, tmp_path: Path) -> 
     tests = sorted(str(file) for file in Path(__file__).parent.glob("test_local_*.py"))
     words = ["-m", "pytest", "-m", "not slow", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "t"), *tests]
     done = run(nightly, "python", *words, tmp=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+def test_the_kubernetes_scheduler_passes_its_tests(nightly: Path, tmp_path: Path) -> None:
+    tests = [str(Path(__file__).parent / f"test_kubernetes{part}.py") for part in ("", "_cluster", "_faults", "_kinds")]
+    chosen = "not retries_by"
+    words = [
+        "-m",
+        "pytest",
+        "-m",
+        "not slow",
+        "-k",
+        chosen,
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(tmp_path / "t"),
+    ]
+    done = run(nightly, "python", *words, "--basetemp", str(tmp_path / "t"), *tests, tmp=tmp_path)
     assert done.returncode == 0, done.stdout[-5000:]
 
 

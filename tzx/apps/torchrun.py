@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
     """The flags that make the agents of all nodes find each other."""
     app_id = env.get("TORCHX_JOB_ID", "tzx").rpartition("/")[2]  # torchrun makes a directory of this name
-    job = f"{app_id}-{env.get('TZX_RESTART_COUNT', '0')}"
+    job = env.get("TZX_RUN_ID") or f"{app_id}-{env.get('TZX_RESTART_COUNT', '0')}"
     nodes = argv[argv.index("--nnodes") + 1] if "--nnodes" in argv else "1"
     if nodes in ("1", "1:1"):
         address, port = "localhost", "0"  # any port, as nobody else needs it
@@ -55,8 +55,16 @@ def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
         address = env.get("TZX_MASTER_ADDR") or env.get(env.get("TZX_RANK0_ENV", "")) or "localhost"
         port = env.get("TZX_MASTER_PORT", "29500")
     flags = ["--rdzv_backend", "c10d", "--rdzv_id", job, "--rdzv_endpoint", f"{address}:{port}"]
-    # All nodes on one host: its name need not resolve.
-    return flags + (["--local_addr", "127.0.0.1"] if address in ("localhost", "127.0.0.1") else [])
+    if address in ("localhost", "127.0.0.1"):  # all nodes on one host: its name need not resolve
+        return [*flags, "--local_addr", "127.0.0.1"]
+    return flags + (_apart(env) if env.get("TZX_LOCAL_ADDR") else [])
+
+
+def _apart(env: Mapping[str, str]) -> list[str]:
+    """For nodes that do not know each other's names and start minutes apart, as pods of a cluster do."""
+    first = env.get("TORCHX_REPLICA_IDX") == "0"
+    patience = "read_timeout=900,join_timeout=900"
+    return ["--local_addr", env["TZX_LOCAL_ADDR"], "--rdzv_conf", f"is_host={str(first).lower()},{patience}"]
 
 
 def root_failure(failures: Iterable[tuple[int, Failure]]) -> tuple[int, Failure]:

@@ -60,7 +60,7 @@ class Process:
 
 def restarts(env: Mapping[str, str] = os.environ) -> int:
     """How often the scheduler or torchrun has started this same job again after a failure."""
-    return sum(int(env.get(name, 0)) for name in ("TZX_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+    return sum(int(env.get(name) or 0) for name in ("TZX_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
 
 
 def _device(local_rank: int) -> torch.device:
