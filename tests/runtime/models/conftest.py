@@ -68,6 +68,9 @@ def make_arrays(size, seed=0):
         "seen": SequenceSparseData(
             rng.integers(0, 11, steps.sum()), np.ones(steps.sum(), np.int32), steps.astype(np.int32)
         ),
+        "towns": SequenceSparseData(
+            rng.integers(0, 5, steps.sum()), np.ones(steps.sum(), np.int32), steps.astype(np.int32)
+        ),
         "paid": SequenceDenseData(rng.normal(size=(steps.sum(), 2)).astype(np.float32), steps.astype(np.int32)),
     }
 

@@ -111,7 +111,7 @@ BAD = {
     "din without query": (
         f"{DEEP} {group('seq', ['seen'], 'SEQUENCE')} {BCE} "
         'multi_tower_din { towers { input: "deep" } din_towers { input: "seq" attn_mlp {} } final {} }',
-        "model_config.multi_tower_din: din_towers: feature group 'seq' needs sequence features and, as query, plain",
+        "model_config.multi_tower_din: din_towers: feature group 'seq' has no query: list the plain features",
     ),
     "no towers": (f"{DEEP} mmoe {{ expert_mlp {{}} }}", "model_config.mmoe.task_towers is empty"),
     "towers of one name": (

@@ -43,6 +43,7 @@ def write_rows(path, rows=300):
         "age": rng.normal(size=rows).astype(np.float32),
         "price": pa.array(rng.normal(size=(rows, 3)).tolist(), pa.list_(pa.float32())),
         "seen": pa.array([rng.integers(0, 11, n).tolist() for n in steps], pa.list_(pa.int64())),
+        "towns": pa.array([rng.integers(0, 5, n).tolist() for n in steps], pa.list_(pa.int64())),
         "paid": pa.array([rng.normal(size=(n, 2)).tolist() for n in steps], pa.list_(pa.list_(pa.float32()))),
         "click": rng.integers(0, 2, rows),
         "buy": rng.integers(0, 2, rows),

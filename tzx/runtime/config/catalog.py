@@ -94,6 +94,36 @@ final { hidden_units: [64] }""",
         "any, one for each tower; those of DIN towers SEQUENCE",
     ),
     ModelFacts(
+        "BST",
+        "rank.bst",
+        "Chen et al. 2019, section 2",
+        """towers { input: "user" mlp { hidden_units: [64, 32] } }
+bst_towers { input: "history" max_seq_length: 20 }
+final { hidden_units: [64] }""",
+        (Group("user"), Group("history", "SEQUENCE")),
+        "any, one for each tower; those of BST towers SEQUENCE",
+    ),
+    ModelFacts(
+        "DIEN",
+        "rank.dien",
+        "Zhou et al. 2019, section 4",
+        """towers { input: "user" mlp { hidden_units: [64, 32] } }
+dien_towers { input: "history" max_seq_length: 20 }
+final { hidden_units: [64] }""",
+        (Group("user"), Group("history", "SEQUENCE")),
+        "any, one for each tower; those of DIEN towers SEQUENCE",
+    ),
+    ModelFacts(
+        "SIM",
+        "rank.sim",
+        "Pi et al. 2020, section 3",
+        """towers { input: "user" mlp { hidden_units: [64, 32] } }
+sim_towers { input: "history" top_k: 20 }
+final { hidden_units: [64] }""",
+        (Group("user"), Group("history", "SEQUENCE")),
+        "any, one for each tower; those of SIM towers SEQUENCE",
+    ),
+    ModelFacts(
         "DLRM",
         "rank.dlrm",
         "Naumov et al. 2019, section 2",

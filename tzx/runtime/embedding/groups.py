@@ -73,6 +73,10 @@ class EmbeddingGroups(nn.Module):
             outputs.update(group(rows, batch))
         return outputs
 
+    def has_output(self, output: str) -> bool:
+        """Whether there is an output called `output`."""
+        return output in self._dims
+
     def feature_dims(self, output: str) -> dict[str, int]:
         """Width of each feature, and of each encoder, in the output called `output`."""
         if output not in self._dims:

@@ -106,6 +106,8 @@ class Model(nn.Module):
         """Losses by name before they are weighed against each other; arguments as `loss`."""
         tasks = self.tasks if self.training else self.eval_tasks
         losses = {name: loss for task in tasks for name, loss in task.loss(predictions, batch).items()}
+        if self.training:
+            losses |= {name: predictions[name] for name in self.made_losses}
         if self.feature_dropout is None or not self.training:
             return losses
         return losses | self.feature_dropout.losses(batch.size)
@@ -114,6 +116,11 @@ class Model(nn.Module):
     def eval_tasks(self) -> tuple[Task, ...]:
         """Tasks that are also predicted outside training; all of them, unless a model says otherwise."""
         return self.tasks
+
+    @property
+    def made_losses(self) -> list[str]:
+        """Losses that `predict` itself makes in training, scalars among its predictions; none in most models."""
+        return []
 
     @property
     def tables(self) -> dict[str, TableSpec]:
@@ -128,7 +135,7 @@ class Model(nn.Module):
     @property
     def loss_names(self) -> list[str]:
         """Names of the losses."""
-        names = [loss.name + task.suffix for task in self.tasks for loss in task.losses]
+        names = [loss.name + task.suffix for task in self.tasks for loss in task.losses] + self.made_losses
         return names if self.feature_dropout is None else [*names, *self.feature_dropout.loss_names]
 
     # ------------------------------------------------------------------ groups

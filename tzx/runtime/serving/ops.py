@@ -32,7 +32,7 @@ _ELEMENTWISE = """
     where xlogy
 """
 _NEURAL = """
-    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu conv1d conv2d
+    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu conv1d conv2d gru
     cosine_similarity dropout elu embedding embedding_bag gelu glu group_norm hardsigmoid hardswish hardtanh
     layer_norm leaky_relu linear log_sigmoid log_softmax max_pool1d mish pairwise_distance prelu rms_norm rrelu
     scaled_dot_product_attention selu silu softmax softplus softshrink threshold _embedding_bag _log_softmax

@@ -16,6 +16,8 @@ feature_configs { sequence_id_feature { feature_name: "seen" expression: "user:s
                                         sequence_length: 10 embedding_name: "item_emb" } }
 feature_configs { sequence_raw_feature { feature_name: "paid" expression: "user:paid" value_dim: 2
                                          sequence_length: 10 } }
+feature_configs { sequence_id_feature { feature_name: "towns" expression: "user:towns" num_buckets: 5 embedding_dim: 6
+                                        sequence_length: 10 embedding_name: "city_emb" } }
 """
 
 WIDE = 'feature_groups { group_name: "wide" feature_names: ["user", "item", "tags", "city"] group_type: WIDE }'
@@ -28,6 +30,7 @@ feature_groups { group_name: "user" feature_names: ["user", "city", "age"] group
 feature_groups { group_name: "item" feature_names: ["item", "tags"] group_type: DEEP }
 """
 SEQ = 'feature_groups { group_name: "seq" feature_names: ["item", "seen", "paid"] group_type: SEQUENCE }'
+TRIPS = 'feature_groups { group_name: "trips" feature_names: ["item", "city", "seen", "towns"] group_type: SEQUENCE }'
 SPARSE = 'feature_groups { group_name: "sparse" feature_names: ["user", "item", "tags"] group_type: DEEP }'
 DENSE = 'feature_groups { group_name: "dense" feature_names: ["age", "price"] group_type: DEEP }'
 BCE = "losses { binary_cross_entropy {} } metrics { auc {} } metrics { accuracy {} } train_metrics { auc {} }"

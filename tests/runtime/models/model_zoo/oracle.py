@@ -37,12 +37,13 @@ class Oracle:
         """Embeddings as [B, F, D]."""
         return np.stack([self.plain(name) for name in features], axis=1)
 
-    def sequence(self):
-        """One [T, D] per row: the item seen at each step and what was paid."""
-        seen, paid, rows = self.arrays["seen"], self.arrays["paid"], self.table("item_emb")
+    def sequence(self, second="paid"):
+        """One [T, D] per row: the item seen at each step, and what was paid or the town."""
+        seen, other, rows = self.arrays["seen"], self.arrays[second], self.table("item_emb")
+        columns = other.values if second == "paid" else self.table("city_emb")[other.values]
         ends = np.cumsum(seen.seq_lengths)
         spans = [slice(end - n, end) for end, n in zip(ends, seen.seq_lengths, strict=True)]
-        return [np.concatenate([rows[seen.values[s]], paid.values[s]], axis=1) for s in spans]
+        return [np.concatenate([rows[seen.values[s]], columns[s]], axis=1) for s in spans]
 
     def linear(self, name, x):
         return x @ self.p[f"{name}.weight"].T + self.p.get(f"{name}.bias", 0)

@@ -28,6 +28,10 @@ BUCKETIZERS = (
     "vocab_file",
     "boundaries",
 )
+# Towers that read a SEQUENCE group, by message type, as a message calls them.
+SEQUENCE_TOWERS = {
+    name: f"a {name.removesuffix('Tower')} tower" for name in ("DINTower", "BSTTower", "DIENTower", "SIMTower")
+}
 _ALWAYS_SPARSE = {"id_feature", "combo_feature", "bool_mask_feature", "tokenize_feature"}
 _SINGLE_INPUT = {"id_feature", "raw_feature", "tokenize_feature", "combine_feature"}
 

@@ -1,7 +1,7 @@
 """Rules about feature groups and the sequence encoders in them."""
 
 from tzx.runtime.config.checks.context import Context, Node
-from tzx.runtime.config.checks.facts import output_dim
+from tzx.runtime.config.checks.facts import SEQUENCE_TOWERS, output_dim
 from tzx.runtime.config.checks.registry import rule
 from tzx.runtime.config.problems import quoted
 from tzx.runtime.config.schema import fields_of
@@ -183,11 +183,10 @@ def attention_widths(c: Context) -> None:
             source = sources.get(encoder.message.input)
             if source is not None and kind in ("DINEncoder", "SimpleAttention"):
                 _check_widths(c, source, encoder, kind)
-    if c.model_name == "MultiTowerDIN" and c.model:
-        for tower in c.children(c.model, "din_towers"):
-            source = c.group_by_name.get(tower.message.input)
-            if source is not None and source.message.group_type == model_pb2.SEQUENCE:
-                _check_widths(c, source, tower, "DINEncoder")
+    for tower in c.of_type(*SEQUENCE_TOWERS):
+        source = c.group_by_name.get(tower.message.input)
+        if source is not None and source.message.group_type == model_pb2.SEQUENCE:
+            _check_widths(c, source, tower, tower.message.DESCRIPTOR.name)
 
 
 def _check_widths(c: Context, source: Node, reader: Node, kind: str) -> None:
@@ -204,7 +203,7 @@ def _check_widths(c: Context, source: Node, reader: Node, kind: str) -> None:
         c.error(
             path, f"{quoted(reader.message.input)} has no query: add the features that each element is compared with"
         )
-    elif kind == "DINEncoder" and width > other:
+    elif kind in ("DINEncoder", "DINTower", "BSTTower") and width > other:
         c.error(path, f"query of {quoted(reader.message.input)} is {width} wide, more than the {other} of an element")
     elif kind == "SimpleAttention" and width != other:
         c.error(

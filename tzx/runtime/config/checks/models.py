@@ -4,7 +4,7 @@ from collections import Counter
 
 from tzx.runtime.config.catalog import CATALOG
 from tzx.runtime.config.checks.context import Context, Node
-from tzx.runtime.config.checks.facts import output_dim
+from tzx.runtime.config.checks.facts import SEQUENCE_TOWERS, output_dim
 from tzx.runtime.config.checks.registry import rule
 from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
@@ -14,6 +14,8 @@ from tzx.runtime.protos import model_pb2
 _NAMED_GROUPS = {"DlrmHSTU": {"uih": "JAGGED_SEQUENCE", "candidate": "JAGGED_SEQUENCE"}}
 # Models that see a row as vectors of one width, made of the groups `sparse` and `dense`.
 _VECTOR_MODELS = ("DLRM", "WuKong", "AutoInt", "FiBiNET")
+# Models whose fields name all the groups that they read.
+_NAMING_INPUTS = ("MultiTower", "MultiTowerDIN", "BST", "DIEN", "SIM", "DSSM", "DSSMV2", "DAT", "MIND")
 _INPUT_FIELDS = (
     "input", "history_input", "augment_input", "pair_feature_group", "pair_flag_feature_group", "gate_input",
 )  # fmt: skip
@@ -52,7 +54,7 @@ def group_missing(c: Context) -> None:
 
 @rule("model_config")
 def unknown_input_group(c: Context) -> None:
-    """Towers read groups that exist, DIN towers sequence groups."""
+    """Towers read groups that exist, sequence towers sequence groups."""
     if c.model is None:
         return
     names = list(c.group_by_name)
@@ -63,19 +65,18 @@ def unknown_input_group(c: Context) -> None:
             name = getattr(node.message, field, "") if field in fields_of(node.message.DESCRIPTOR) else ""
             if name and name not in c.group_by_name:
                 c.error((*node.path, field), f"no feature group is called {quoted(name)}{c.hint(name, names)}")
-    for tower in c.of_type("DINTower"):
+    for tower in c.of_type(*SEQUENCE_TOWERS):
         group = c.group_by_name.get(tower.message.input)
         if group is not None and group.message.group_type != model_pb2.SEQUENCE:
             kind = model_pb2.FeatureGroupType.Name(group.message.group_type)
-            c.error(
-                (*tower.path, "input"), f"a DIN tower reads a SEQUENCE group; {quoted(tower.message.input)} is {kind}"
-            )
+            name = SEQUENCE_TOWERS[tower.message.DESCRIPTOR.name]
+            c.error((*tower.path, "input"), f"{name} reads a SEQUENCE group; {quoted(tower.message.input)} is {kind}")
 
 
 @rule("model_config")
 def unused_group(c: Context) -> None:
     """Models that name their inputs leave other groups unread."""
-    if c.model_name not in ("MultiTower", "MultiTowerDIN", "DSSM", "DSSMV2", "DAT", "MIND") or c.model is None:
+    if c.model_name not in _NAMING_INPUTS or c.model is None:
         return
     read = set()
     for node in c.messages:

@@ -29,6 +29,7 @@ _SHARES = {
     "TDMSampler": ("remain_ratio",),
     "SelfAttentionEncoder": ("dropout",),
     "InterventionTaskTower": ("dropout_ratio",),
+    "BSTTower": ("dropout_ratio",),
     "STU": ("output_dropout_ratio",),
     "HSTU": ("input_dropout_ratio",),
 }

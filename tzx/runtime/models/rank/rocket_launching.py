@@ -1,7 +1,6 @@
 """RocketLaunching: a small network that learns beside a large one and serves alone. Legend: B rows, C classes."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch.nn.functional as F
@@ -90,17 +89,10 @@ class RocketLaunching(RankModel):
             hints[f"similarity_{i}_{j}"] = self._distance(light[f"hidden_layer{i}"], booster[f"hidden_layer{j}"])
         return {**self.tasks[0].predict(light_BC), **self.tasks[1].predict(booster_BC), **hints}
 
-    def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Losses of both networks, then those between them, which `predict` has made already."""
-        names = self.loss_names if self.training else []
-        return super().plain_losses(predictions, batch) | {
-            name: predictions[name] for name in names if name in predictions
-        }
-
     @property
-    def loss_names(self) -> list[str]:
-        """Losses of both networks and between them."""
-        return [*super().loss_names, "hint_l2_loss", *(f"similarity_{i}_{j}" for i, j in self.pairs)]
+    def made_losses(self) -> list[str]:
+        """Losses between both networks."""
+        return ["hint_l2_loss", *(f"similarity_{i}_{j}" for i, j in self.pairs)]
 
     def _shared(self, groups: dict[str, Tensor]) -> Tensor:
         x_BD = groups[self.group]
