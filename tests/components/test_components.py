@@ -9,10 +9,11 @@ from torchx.specs.builders import materialize_appdef
 from torchx.specs.finder import get_components
 
 from tzx import components
+from tzx.launch.stages import Stage, parse_stage
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "examples" / "deepfm_movielens.config")
-NAMES = ("train", "eval", "export", "predict", "generate_features")
+NAMES = ("train", "eval", "export", "predict", "generate_features", "pipeline", "tensorboard")
 
 
 def build(name: str, *words: str) -> specs.AppDef:
@@ -199,3 +200,62 @@ def test_features_are_made_by_as_many_processes_as_asked_for() -> None:
     own = found.args[found.args.index("tzx.apps.generate_features") :]
     assert found.num_replicas == 2 and found.name == "generator"
     assert own[1:] == [*words[:4], "--form", "none", "--writer_type", "parquet", "--no_labels"]
+
+
+SCORED = ("--predict_input_path", "a b", "--predict_output_path", "out")
+
+
+def stages(found: specs.Role) -> list[Stage]:
+    words = found.args[2:]
+    return [parse_stage(text) for flag, text in zip(words[::2], words[1::2], strict=True) if flag == "--stage"]
+
+
+def test_a_pipeline_is_the_apps_one_after_the_other() -> None:
+    words = ["--config", CONFIG, "--model_dir", "m", "--export_dir", "b/", *SCORED, "-j", "2x2", "--max_retries", "3"]
+    found = role("pipeline", *words, "--set", "train_config.num_epochs=2", "--", "--seed", "7")
+    assert found.args[:2] == ["-m", "tzx.apps.pipeline"] and found.args[-2:] == ["--record", "b.stages.json"]
+    assert (found.num_replicas, found.max_retries) == (2, 3)
+    parts = stages(found)
+    assert [(one.name, one.first_only) for one in parts] == [
+        *[("train", False), ("eval", False), ("export", True), ("predict", False)]
+    ]
+    own = {
+        one.name: list(one.argv[one.argv.index("-m", 1) :] if "tzx.apps.torchrun" in one.argv else one.argv)
+        for one in parts
+    }
+    alone = {
+        "train": role(
+            "train", "--config", CONFIG, "--model_dir", "m", "--set", "train_config.num_epochs=2", "--", "--seed", "7"
+        ),
+        "eval": role("eval", "--config", CONFIG, "--model_dir", "m", "--set", "train_config.num_epochs=2"),
+        "predict": role("predict", "--bundle", "b/", *SCORED),
+    }
+    assert {name: sorted(one.args) for name, one in alone.items()} == {name: sorted(own[name]) for name in alone}
+    assert own["export"][:2] == ["-m", "tzx.apps.export"] and parts[0].argv[:4] == (
+        "-m",
+        "tzx.apps.torchrun",
+        "--nnodes",
+        "2",
+    )
+
+
+def test_stages_of_a_pipeline_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", CONFIG, "--export_dir", "b"]
+    assert [one.name for one in stages(role("pipeline", *words))] == ["train", "eval", "export"]
+    assert [one.name for one in stages(role("pipeline", *words, "--stages", "export,train"))] == ["train", "export"]
+    for more, message in [
+        (["--stages", "train,serve"], "serve is none of train, eval, export, predict"),
+        (["--predict_input_path", "a"], "--predict_output_path is missing"),
+        (["--stages", "predict"], "needs --predict_input_path and --predict_output_path"),
+        (["-j", "1:2x2"], "fixed"),
+    ]:
+        assert message in refused(capsys, *words, *more, name="pipeline")
+
+
+def test_tensorboard() -> None:
+    found = role("tensorboard", "--logdir", "runs", "--port", "7000", "--", "--reload_interval", "5")
+    assert found.args == [
+        *["-m", "tensorboard.main", "--logdir", "runs", "--port", "7000", "--host", "localhost"],
+        *["--reload_interval", "5"],
+    ]
+    assert found.port_map == {"http": 7000} and (found.resource.cpu, found.resource.memMB) == (1, 2048)

@@ -55,16 +55,18 @@ def rendezvous(argv: list[str], env: Mapping[str, str]) -> list[str]:
         address = env.get("TZX_MASTER_ADDR") or env.get(env.get("TZX_RANK0_ENV", "")) or "localhost"
         port = env.get("TZX_MASTER_PORT", "29500")
     flags = ["--rdzv_backend", "c10d", "--rdzv_id", job, "--rdzv_endpoint", f"{address}:{port}"]
-    if address in ("localhost", "127.0.0.1"):  # all nodes on one host: its name need not resolve
-        return [*flags, "--local_addr", "127.0.0.1"]
-    return flags + (_apart(env) if env.get("TZX_LOCAL_ADDR") else [])
+    # All nodes on one host: its name need not resolve. Pods do not know each other's names.
+    here = "127.0.0.1" if address in ("localhost", "127.0.0.1") else env.get("TZX_LOCAL_ADDR", "")
+    flags += ["--local_addr", here] if here else []
+    settings = _settings(env, pods=address not in ("localhost", "127.0.0.1") and bool(here))
+    return flags + (["--rdzv_conf", settings] if settings else [])
 
 
-def _apart(env: Mapping[str, str]) -> list[str]:
-    """For nodes that do not know each other's names and start minutes apart, as pods of a cluster do."""
-    first = env.get("TORCHX_REPLICA_IDX") == "0"
-    patience = "read_timeout=900,join_timeout=900"
-    return ["--local_addr", env["TZX_LOCAL_ADDR"], "--rdzv_conf", f"is_host={str(first).lower()},{patience}"]
+def _settings(env: Mapping[str, str], pods: bool) -> str:
+    """How long a node waits for the others: pods start minutes apart, and a stage waits for the work before it."""
+    patience = env.get("TZX_PATIENCE") or ("900" if pods else "")
+    first = [f"is_host={str(env.get('TORCHX_REPLICA_IDX') == '0').lower()}"] if pods else []
+    return ",".join([*first, *([f"read_timeout={patience}", f"join_timeout={patience}"] if patience else [])])
 
 
 def root_failure(failures: Iterable[tuple[int, Failure]]) -> tuple[int, Failure]:

@@ -62,6 +62,8 @@ def train(
         max_restarts: how often torchrun restarts failed processes without leaving the job
         debug: show tracebacks and debug logs
     """
+    demand = resources.Demand(cpu, gpu, memMB, h)
+    job = roles.Job(j, demand, env or {}, mounts or (), image, name, max_retries, max_restarts, debug)
     return roles.app_def(
         roles.App(
             "tzx.apps.train",
@@ -79,17 +81,7 @@ def train(
             set,
             args,
         ),
-        roles.Job(
-            j,
-            resources.Demand(cpu, gpu, memMB, h),
-            env or {},
-            mounts or (),
-            image,
-            name,
-            max_retries,
-            max_restarts,
-            debug,
-        ),
+        job,
     )
 
 
@@ -376,3 +368,113 @@ def generate_features(
         ),
         roles.Job(j, resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug),
     )
+
+
+@roles.user_errors
+def pipeline(
+    *args: str,
+    config: str,
+    export_dir: str,
+    stages: str = "train,eval,export,predict",
+    predict_input_path: Optional[str] = None,
+    predict_output_path: Optional[str] = None,
+    train_input_path: Optional[str] = None,
+    eval_input_path: Optional[str] = None,
+    model_dir: Optional[str] = None,
+    continue_train: bool = False,
+    reserved_columns: Optional[str] = None,
+    edit_config_json: Optional[str] = None,
+    set: Optional[str] = None,
+    j: str = "1x1",
+    cpu: int = 0,
+    gpu: int = 0,
+    memMB: int = 0,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+    max_retries: int = 0,
+    max_restarts: int = 0,
+    debug: bool = False,
+) -> specs.AppDef:
+    """Train, evaluate, export and predict in one job, each after the other.
+
+    Args:
+        args: more flags of train, after --
+        config: config file (protobuf text or JSON)
+        export_dir: where the bundle goes; must not exist, and all nodes must see it
+        stages: which of train, eval, export and predict, separated by commas
+        predict_input_path: data to score; without it there is no predict
+        predict_output_path: directory for the scores
+        train_input_path: training data instead of what the config names
+        eval_input_path: evaluation data instead of what the config names
+        model_dir: where checkpoints go instead of where the config says
+        continue_train: go on from the newest checkpoint in model_dir
+        reserved_columns: input columns to copy to the scores, separated by commas; ALL_COLUMNS for all
+        edit_config_json: config overrides as a JSON object of path to value
+        set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
+        j: NODESxPROCESSES, e.g. 1x4 or 2x8; export is one process of the first node
+        cpu: cores per node; 0 means 2 for each process
+        gpu: GPUs per node
+        memMB: memory per node in MB; 0 means 4096 for each process
+        h: named resource, instead of cpu, gpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job (default: from the config's file name)
+        max_retries: how often the scheduler restarts a failed job, which goes on with the stage that failed
+        max_restarts: how often torchrun restarts failed processes without leaving the job
+        debug: show tracebacks and debug logs
+    """
+    shared = {"config": config, "model_dir": model_dir, "edit_config_json": edit_config_json}
+    trained = {**shared, "train_input_path": train_input_path, "eval_input_path": eval_input_path}
+    scored = {"predict_input_path": predict_input_path, "predict_output_path": predict_output_path}
+    apps = [
+        roles.App("tzx.apps.train", "trainer", {**trained, "continue_train": continue_train}, set, args),
+        roles.App("tzx.apps.eval", "evaluator", {**shared, "eval_input_path": eval_input_path}, set),
+        roles.App("tzx.apps.export", "exporter", {**shared, "export_dir": export_dir}, set),
+        roles.App(
+            "tzx.apps.predict", "predictor", {"bundle": export_dir, **scored, "reserved_columns": reserved_columns}
+        ),
+    ]
+    chosen = roles.chosen_stages(apps, stages, scored)
+    demand = resources.Demand(cpu, gpu, memMB, h)
+    job = roles.Job(j, demand, env or {}, mounts or (), image, name, max_retries, max_restarts, debug)
+    return roles.pipeline_def(chosen, ["exporter"], f"{export_dir.rstrip('/')}.stages.json", job)
+
+
+@roles.user_errors
+def tensorboard(
+    *args: str,
+    logdir: str,
+    port: int = 6006,
+    host: str = "localhost",
+    cpu: int = 1,
+    memMB: int = 2048,
+    h: Optional[str] = None,
+    env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
+    image: str = "",
+    name: str = "",
+) -> specs.AppDef:
+    """Show the curves of trainings in the browser.
+
+    Args:
+        args: more flags of tensorboard, after --
+        logdir: a model directory, or a folder of several
+        port: where it listens
+        host: for whom; localhost is this machine or pod alone, 0.0.0.0 everybody who can reach it
+        cpu: cores
+        memMB: memory in MB
+        h: named resource, instead of cpu and memMB
+        env: environment variables, K=V,K2=V2
+        mounts: type=bind,src=/host,dst=/container[,readonly], for schedulers with containers
+        image: container image, for schedulers with containers
+        name: name of the job
+    """
+    argv = ["-m", "tensorboard.main", "--logdir", logdir, "--port", str(port), "--host", host, *args]
+    job = roles.Job(
+        demand=resources.Demand(cpu, 0, memMB, h), env=env or {}, mounts=mounts or (), image=image, name=name
+    )
+    return roles.tool_def("tensorboard", argv, {"http": port}, job)

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ParamSpec
 
 from torchx import specs
@@ -13,6 +13,7 @@ from tzx.launch.names import job_name
 from tzx.launch.overrides import split_overrides
 from tzx.launch.resources import Demand, resource, threads_per_process
 from tzx.launch.secrets import hide_secrets
+from tzx.launch.stages import Stage
 from tzx.launch.topology import Topology, parse_topology
 from tzx.runtime.errors import TzxError, UserError
 
@@ -75,16 +76,72 @@ def app_def(app: App, job: Job) -> specs.AppDef:
     """One role that runs the app; everything that can be found wrong now is."""
     topology = parse_topology(job.j)
     given = app.given()
+    _check(app, job)
+    verb = app.module.rpartition(".")[2]
+    name = job_name(verb, job.name, given.get("config") or next(iter(given.values()), None))
+    return specs.AppDef(name, [_role(app.role, _python_args(app, job, topology), job)])
+
+
+def pipeline_def(apps: Sequence[App], alone: Sequence[str], record: str, job: Job) -> specs.AppDef:
+    """One role whose nodes run several apps one after the other.
+
+    Args:
+        apps: in order; the first has the config.
+        alone: roles of the apps that are one process, on the first node.
+        record: file that remembers which apps are done.
+        job: where and how often.
+    """
+    topology = parse_topology(job.j)
+    if topology.is_elastic:
+        raise UserError(f"-j {job.j}: the number of nodes of a pipeline is fixed; give NODESxPROCESSES")
+    stages = []
+    for app in apps:
+        _check(app, job)
+        first_only = app.role in alone
+        argv = _python_args(app, job, parse_topology("1x1") if first_only else topology)
+        stages.append(Stage(app.module.rpartition(".")[2], tuple(argv), first_only))
+    words = [word for stage in stages for word in ("--stage", stage.flag())]
+    name = job_name("pipeline", job.name, apps[0].given().get("config"))
+    return specs.AppDef(name, [_role("pipeline", ["-m", "tzx.apps.pipeline", *words, "--record", record], job)])
+
+
+def chosen_stages(apps: Sequence[App], names: str, scored: Mapping[str, str | None]) -> list[App]:
+    """The apps that were asked for, in their own order; predict only if it is said what to score."""
+    known = {app.module.rpartition(".")[2]: app for app in apps}
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is not None or not wanted:
+        raise UserError(f"--stages {names}: {unknown or 'nothing'} is none of {', '.join(known)}")
+    missing = [name for name, value in scored.items() if not value]
+    if len(missing) == 1:
+        raise UserError(f"--{missing[0]} is missing: to predict, both {' and '.join(f'--{name}' for name in scored)}")
+    if missing and wanted == ["predict"]:
+        raise UserError(f"--stages predict: needs {' and '.join(f'--{name}' for name in scored)}")
+    return [app for name, app in known.items() if name in wanted and not (name == "predict" and missing)]
+
+
+def tool_def(name: str, argv: Sequence[str], ports: Mapping[str, int], job: Job) -> specs.AppDef:
+    """One role that runs a Python module which is not an app of tzx, and may listen at ports."""
+    role = replace(_role(name, list(argv), job), port_map=dict(ports))
+    return specs.AppDef(job_name(name, job.name, None), [role])
+
+
+def _check(app: App, job: Job) -> None:
+    given = app.given()
     if "config" in given:
         check_config(given["config"], given, split_overrides(app.sets), elsewhere=bool(job.image or job.mounts))
     if app.rest and not app.rest[0].startswith("-"):
         raise UserError(f"unexpected {app.rest[0]!r}: values are given as --name value, flags of the app after --")
+
+
+def _role(name: str, args: list[str], job: Job) -> specs.Role:
+    topology = parse_topology(job.j)
     found = resource(job.demand, topology)
-    role = specs.Role(
-        name=app.role,
+    return specs.Role(
+        name=name,
         image=job.image,
         entrypoint="python",
-        args=_python_args(app, job, topology),
+        args=args,
         env=_environment(job, threads_per_process(job.demand, found, topology)),
         num_replicas=topology.nodes,
         min_replicas=topology.min_nodes if topology.is_elastic else None,
@@ -92,8 +149,6 @@ def app_def(app: App, job: Job) -> specs.AppDef:
         resource=found,
         mounts=_mounts(job.mounts),
     )
-    verb = app.module.rpartition(".")[2]
-    return specs.AppDef(job_name(verb, job.name, given.get("config") or next(iter(given.values()), None)), [role])
 
 
 def _python_args(app: App, job: Job, topology: Topology) -> list[str]:
