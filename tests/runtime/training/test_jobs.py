@@ -10,6 +10,7 @@ from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.jobs import TrainOptions, evaluate_checkpoint, train
+from tzx.runtime.training.tensor_files import load_unsharded
 
 
 def results(model_dir):
@@ -18,7 +19,7 @@ def results(model_dir):
 
 def weights(config, checkpoint):
     model = build_model(config, FeatureSet.from_config(config.feature_configs, config.data_config))
-    ckpt.load_unsharded(checkpoint, model)
+    load_unsharded(checkpoint, model)
     return model.state_dict()
 
 

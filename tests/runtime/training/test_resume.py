@@ -16,6 +16,7 @@ from tzx.runtime.training.jobs import TrainOptions, train
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.session import build_session
 from tzx.runtime.training.settings import RunSettings
+from tzx.runtime.training.tensor_files import load_unsharded
 
 
 def train_to(config, steps, **options):
@@ -26,7 +27,7 @@ def train_to(config, steps, **options):
 
 def weights(config, step):
     model = build_model(config, FeatureSet.from_config(config.feature_configs, config.data_config))
-    ckpt.load_unsharded(ckpt.resolve_checkpoint(f"{config.model_dir}/model.ckpt-{step}"), model)
+    load_unsharded(ckpt.resolve_checkpoint(f"{config.model_dir}/model.ckpt-{step}"), model)
     return model.state_dict()
 
 
@@ -54,9 +55,9 @@ def test_with_dropout(config, root):
 def events(monkeypatch, run):
     """Steps at which `run` writes and removes checkpoints."""
     written, removed = [], []
-    commit, remove = ckpt.commit, ckpt._remove
-    monkeypatch.setattr(ckpt, "commit", lambda path, *rest: (written.append(path.name), commit(path, *rest)))
-    monkeypatch.setattr(ckpt, "_remove", lambda path: (removed.append(path), remove(path)))
+    commit, remove = ckpt.commit, ckpt.remove
+    monkeypatch.setattr(ckpt, "commit", lambda what, ranks: (written.append(what.path.name), commit(what, ranks)))
+    monkeypatch.setattr(ckpt, "remove", lambda path: (removed.append(path), remove(path)))
     run()
     return written, removed
 

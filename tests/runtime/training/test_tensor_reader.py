@@ -7,7 +7,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 
 from tzx.runtime.errors import StorageError
-from tzx.runtime.training import checkpoint as ckpt
+from tzx.runtime.training.tensor_files import load_tensors, read_metadata, save_tensors
 from tzx.runtime.training.tensor_reader import TensorReader
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool]
@@ -26,13 +26,13 @@ class Payload:
 @pytest.fixture
 def folder(tmp_path):
     tensors = {str(dtype): torch.ones(3, 2).to(dtype) for dtype in DTYPES} | {"scalar": torch.tensor(1.5)}
-    ckpt.save_tensors(tmp_path / "model", tensors)
+    save_tensors(tmp_path / "model", tensors)
     return tmp_path / "model"
 
 
 def test_every_dtype_round_trips(folder):
     loaded = {str(dtype): torch.zeros(3, 2).to(dtype) for dtype in DTYPES} | {"scalar": torch.tensor(0.0)}
-    assert ckpt.load_tensors(folder, loaded) == []
+    assert load_tensors(folder, loaded) == []
     assert all((loaded[str(dtype)] == 1).all() for dtype in DTYPES) and loaded["scalar"] == 1.5
 
 
@@ -46,7 +46,7 @@ def test_a_malicious_index_is_refused_and_runs_nothing(folder, tmp_path):
     canary = tmp_path / "canary"
     (folder / ".metadata").write_bytes(pickle.dumps(Payload(canary)))
     with pytest.raises(StorageError, match=r"refused to read .*\.metadata: it names posix\.system"):
-        ckpt.read_metadata(folder)
+        read_metadata(folder)
     assert not canary.exists()
 
 
@@ -56,9 +56,9 @@ def test_a_damaged_index_never_escapes_as_another_error(folder):
     for cut in [0, 1, *ends[:: len(ends) // 20], len(good) - 1]:
         (folder / ".metadata").write_bytes(good[:cut])
         with pytest.raises(StorageError):
-            ckpt.read_metadata(folder)
+            read_metadata(folder)
 
 
 def test_a_missing_index_names_the_directory(tmp_path):
     with pytest.raises(StorageError, match=r"cannot read checkpoint .*nowhere"):
-        ckpt.read_metadata(tmp_path / "nowhere")
+        read_metadata(tmp_path / "nowhere")

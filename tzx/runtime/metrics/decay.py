@@ -36,6 +36,17 @@ class Decayed(Metric):
         kept, fresh = all_sum(self.kept), all_sum(self.metric.state)
         return self.metric.value(kept if kept.any() else fresh)
 
+    def summed_state(self) -> dict[str, Tensor]:
+        """What is kept and counted, over all processes; a collective."""
+        state = {"kept": all_sum(self.kept), "fresh": all_sum(self.metric.state)}
+        return {name: tensor.clone() for name, tensor in state.items()} | {"updates": torch.tensor([self.updates])}
+
+    def restore(self, state: Mapping[str, Tensor], is_chief: bool) -> None:
+        """Go on from a `summed_state`; one process takes all of it, so that the sum over processes stays."""
+        share = 1 if is_chief else 0
+        self.kept, self.metric.state = state["kept"] * share, state["fresh"] * share
+        self.updates = int(state["updates"])
+
     def reset(self) -> None:
         """Forget everything."""
         self.metric.reset()

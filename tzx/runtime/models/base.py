@@ -10,6 +10,7 @@ Legend: B rows, C classes, D width of a group.
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from google.protobuf.message import Message
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
 logger = logging.getLogger("tzx")
 
+M = TypeVar("M", bound=Metric)
 GroupTypes = Mapping[str, "tuple[FeatureGroupType, ...]"]
 
 
@@ -261,6 +263,18 @@ class Model(nn.Module):
         """Decayed metrics over all processes, scalars. Collective: every process must call it."""
         return {name: metric.compute() for name, (_, metric) in self._train_metrics.items()}
 
+    def train_metric_state(self) -> dict[str, Tensor]:
+        """Copies of what the train metrics keep, over all processes, `<metric>/<tensor>`. Collective."""
+        states = {name: metric.summed_state() for name, (_, metric) in self._train_metrics.items()}
+        return {f"{name}/{key}": tensor for name, state in states.items() for key, tensor in state.items()}
+
+    def load_train_metric_state(self, state: Mapping[str, Tensor], is_chief: bool) -> None:
+        """Go on from a `train_metric_state`; of all processes, the chief takes it."""
+        for name, (_, metric) in self._train_metrics.items():
+            prefix = f"{name}/"
+            own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+            metric.restore(own, is_chief)
+
 
 class RankModel(Model):
     """A model of one task."""
@@ -308,7 +322,7 @@ def _wide_options(own: Message) -> WideOptions:
     return WideOptions(4, "")
 
 
-def _by_task(made: Iterable[tuple[Task, str, Metric]]) -> dict[str, tuple[Task, Metric]]:
+def _by_task(made: Iterable[tuple[Task, str, M]]) -> dict[str, tuple[Task, M]]:
     return {name: (task, metric) for task, name, metric in made}
 
 

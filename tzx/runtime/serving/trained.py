@@ -1,9 +1,6 @@
 """The trained model as one plain module in one process, without torch.distributed."""
 
-import difflib
-import json
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +10,16 @@ import torch
 
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.data.packing import pack
-from tzx.runtime.errors import ConfigError, UserError
+from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
-from tzx.runtime.protos.export_pb2 import ExportConfig
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.predictor import to_numpy
-from tzx.runtime.training.checkpoint import (
-    committed_checkpoints,
-    load_tensors,
-    load_unsharded,
-    resolve_checkpoint,
-    step_of,
-)
-from tzx.runtime.training.evaluation import RESULTS
+from tzx.runtime.training.best import best_checkpoint
+from tzx.runtime.training.checkpoint import resolve_checkpoint
+from tzx.runtime.training.storage import location
+from tzx.runtime.training.tensor_files import load_tensors, load_unsharded
 
 logger = logging.getLogger("tzx")
 
@@ -85,39 +77,12 @@ def choose_checkpoint(config: EasyRecConfig, given: str | None) -> Path:
     Raises:
         UserError: there is no checkpoint, or no evaluation result to tell which one is best.
     """
-    path = Path(given or config.model_dir)
+    path = location(given or config.model_dir)
     kind = config.export_config.exporter_type
     if kind not in ("latest", "best"):
         raise ConfigError(f"export_config.exporter_type is {kind!r}; it can be 'latest' or 'best'")
     newest = resolve_checkpoint(path)
-    return newest if newest == path or kind == "latest" else _best_checkpoint(path, config.export_config)
-
-
-def _best_checkpoint(model_dir: Path, config: ExportConfig) -> Path:
-    values = _evaluations(model_dir / RESULTS, config.best_exporter_metric)
-    present = {step_of(path): path for path in committed_checkpoints(model_dir)}
-    sign = 1 if config.metric_larger_is_better else -1
-    ranked = sorted(values, key=lambda step: sign * values[step])
-    kept = [step for step in ranked if step in present]
-    if not kept:
-        raise UserError(f"{model_dir}: none of its checkpoints was evaluated; set exporter_type to 'latest'")
-    if kept[-1] != ranked[-1]:
-        logger.warning("step %d was best but its checkpoint is gone; taking step %d", ranked[-1], kept[-1])
-    logger.info("best checkpoint: step %d, %s %.6f", kept[-1], config.best_exporter_metric, values[kept[-1]])
-    return present[kept[-1]]
-
-
-def _evaluations(results: Path, metric: str) -> dict[int, float]:
-    if not results.is_file():
-        raise UserError(f"{results} is missing, so no checkpoint can be called best; set exporter_type to 'latest'")
-    lines = [json.loads(line) for line in results.read_text().splitlines() if line.strip()]
-    values = {int(line["global_step"]): float(line[metric]) for line in lines if metric in line}
-    if not values:
-        known = sorted({name for line in lines for name in line} - {"global_step"})
-        near = difflib.get_close_matches(metric, known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"best_exporter_metric {metric!r} is not in {results} (it has {', '.join(known)}){hint}")
-    return {step: value for step, value in values.items() if not math.isnan(value)}
+    return newest if newest == path or kind == "latest" else best_checkpoint(path, config.export_config)
 
 
 def _wants_average(config: EasyRecConfig) -> bool:

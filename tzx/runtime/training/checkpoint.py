@@ -4,7 +4,8 @@
         model/ optimizer/ dense_ema/     torch distributed checkpoints, tensors only
         plan  dataloader_state.json  meta
         WRITING                          written first, so that a torn directory is known as one of ours
-        COMMITTED                        written after every rank has finished
+        COMMITTED                        written after every rank has finished: sizes and checksums of all files
+        DAMAGED                          what COMMITTED becomes when the files are found to be others
 
 Saves go to a fresh directory each, so a torn one is never mistaken for, nor mixed with, a whole one.
 """
@@ -12,32 +13,39 @@ Saves go to a fresh directory each, so a torn one is never mistaken for, nor mix
 import contextlib
 import json
 import logging
-import os
 import re
-import shutil
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
-from torch import Tensor, nn
-from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
-
 from tzx.runtime.errors import StorageError, UserError
-from tzx.runtime.training.tensor_reader import TensorReader
+from tzx.runtime.training.manifest import MARKER, find_damage, write_marker
+from tzx.runtime.training.ranks import Ranks
+from tzx.runtime.training.storage import Sum, location, remove_tree, sync_directory, write_file
+from tzx.runtime.training.tensor_files import TensorMap, save_tensors
 
 logger = logging.getLogger("tzx")
 
-MARKER = "COMMITTED"
 BEGUN = "WRITING"
+DAMAGED = "DAMAGED"
 _NAME = re.compile(r"model\.ckpt-(\d+)")
 
-# Said on every save and load of a single process, where it is exactly what is meant.
-warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
-TensorMap = dict[str, Any]  # name -> Tensor or ShardedTensor
+@dataclass(frozen=True)
+class Snapshot:
+    """What one checkpoint consists of.
+
+    Args:
+        path: directory to make.
+        folders: tensors by folder and name, of which every rank holds its part.
+        files: JSON content of small files, by name.
+    """
+
+    path: Path
+    folders: Mapping[str, TensorMap]
+    files: Mapping[str, Any]
 
 
 def step_of(checkpoint: Path) -> int:
@@ -46,134 +54,135 @@ def step_of(checkpoint: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def _named_checkpoints(model_dir: str | Path) -> list[Path]:
+    """Directories with the name of a checkpoint, whole or not, oldest first."""
+    folder = location(model_dir)
+    try:
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found, key=step_of)
+
+
 def committed_checkpoints(model_dir: str | Path) -> list[Path]:
     """Whole checkpoints under `model_dir`, oldest first."""
-    found = [p for p in Path(model_dir).glob("model.ckpt-*") if _NAME.fullmatch(p.name) and (p / MARKER).is_file()]
-    return sorted(found, key=step_of)
+    return [path for path in _named_checkpoints(model_dir) if (path / MARKER).is_file()]
 
 
 def foreign_checkpoints(model_dir: str | Path) -> list[Path]:
     """Directories named like checkpoints that tzx has not made; those of TorchEasyRec are named so."""
-    found = [p for p in Path(model_dir).glob("model.ckpt-*") if _NAME.fullmatch(p.name) and p.is_dir()]
-    return sorted(p for p in found if any(p.iterdir()) and not ((p / MARKER).exists() or (p / BEGUN).exists()))
+    names = {path: {entry.name for entry in path.iterdir()} for path in _named_checkpoints(model_dir)}
+    return [path for path, found in names.items() if found and not found & {MARKER, BEGUN, f"{BEGUN}.tmp"}]
 
 
 def latest_checkpoint(model_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint, or None."""
+    """The newest whole checkpoint by its marker, or None; what it holds is not looked at."""
     found = committed_checkpoints(model_dir)
     return found[-1] if found else None
 
 
-def resolve_checkpoint(path: str | Path) -> Path:
-    """The checkpoint at `path`, or the newest one when `path` is a model directory."""
-    path = Path(path)
-    if (path / MARKER).is_file():
+def find_intact(model_dir: str | Path, ranks: Ranks | None = None) -> Path | None:
+    """The newest checkpoint whose files are what was written, or None where there is none at all; all ranks together.
+
+    Damaged newer ones are named in a warning and marked, so that nothing takes them again.
+
+    Raises:
+        StorageError: there are checkpoints, but each of them is damaged.
+    """
+    ranks = ranks or Ranks()
+    found = ranks.chief_does(partial(committed_checkpoints, model_dir))
+    damaged = []
+    for path in reversed(found):
+        problems = _damage_of(path, ranks)
+        if not problems:
+            return path
+        damaged.append(path.name)
+        logger.warning("%s is damaged, going back to the one before it: %s", path.name, "; ".join(problems[:3]))
+        ranks.chief_does(partial(_mark_damaged, path))
+    if damaged:
+        raise StorageError(f"{model_dir}: every checkpoint is damaged ({', '.join(damaged)}); see the warnings above")
+    return None
+
+
+def resolve_checkpoint(path: str | Path, ranks: Ranks | None = None) -> Path:
+    """The checkpoint at `path`, or the newest intact one when `path` is a model directory; all ranks together.
+
+    Raises:
+        StorageError: the checkpoint named is damaged; the message names the file.
+    """
+    path, ranks = location(path), ranks or Ranks()
+    if ranks.chief_does((path / MARKER).is_file):
+        if problems := _damage_of(path, ranks):
+            raise StorageError(f"checkpoint {path} is damaged: {'; '.join(problems[:3])}; name another checkpoint")
         return path
     if _NAME.fullmatch(path.name) and path.is_dir():
+        if (path / DAMAGED).is_file():
+            raise StorageError(f"{path} was found to be damaged; name another checkpoint")
         raise UserError(f"{path} was never finished: it has no {MARKER} marker; name an earlier checkpoint")
-    latest = latest_checkpoint(path)
+    latest = find_intact(path, ranks)
     if latest is None:
         there = "holds no finished checkpoint (model.ckpt-*)" if path.is_dir() else "does not exist"
         raise UserError(f"no checkpoint to read: {path} {there}")
     return latest
 
 
-def save_tensors(folder: Path, tensors: TensorMap) -> None:
-    """Write a flat map of tensors; every rank calls this together."""
-    try:
-        dcp.save(dict(tensors), storage_writer=dcp.FileSystemWriter(folder), no_dist=not _is_distributed())
-    except (OSError, dcp.api.CheckpointException) as error:
-        raise StorageError(f"cannot write checkpoint {folder}: {_reason(error)}") from error
+def _damage_of(checkpoint: Path, ranks: Ranks) -> list[str]:
+    shares = ranks.gather(ranks.do(partial(find_damage, checkpoint, ranks.rank, ranks.size)))
+    return sorted({problem for share in shares for problem in share})
 
 
-def load_tensors(folder: Path, tensors: TensorMap, names: Mapping[str, str] | None = None) -> list[str]:
-    """Fill `tensors` in place with those of the checkpoint that have the same name and shape.
-
-    Args:
-        folder: a directory written by `save_tensors`, possibly by another number of ranks.
-        tensors: what to fill, by name.
-        names: the name in the checkpoint of a tensor, where it differs.
-
-    Returns:
-        The names that were left as they were, each with the reason.
-    """
-    saved = read_metadata(folder).state_dict_metadata
-    wanted, left = {}, []
-    for name, tensor in tensors.items():
-        old = (names or {}).get(name, name)
-        entry = saved.get(old)
-        if not isinstance(entry, TensorStorageMetadata):
-            left.append(f"{name} (not in the checkpoint)")
-        elif tuple(entry.size) != tuple(tensor.size()):
-            left.append(f"{name} (shape {tuple(entry.size)} in the checkpoint, {tuple(tensor.size())} in the model)")
-        else:
-            wanted[old] = tensor
-    if wanted or _is_distributed():
-        _load(folder, wanted)
-    return left
+def _mark_damaged(checkpoint: Path) -> None:
+    with contextlib.suppress(OSError):  # a directory that cannot be written is found damaged again next time
+        (checkpoint / MARKER).rename(checkpoint / DAMAGED)
 
 
-def _load(folder: Path, wanted: TensorMap) -> None:
-    try:
-        dcp.load(wanted, storage_reader=TensorReader(folder), no_dist=not _is_distributed())
-    except (OSError, dcp.api.CheckpointException) as error:
-        raise StorageError(f"cannot read checkpoint {folder}: {_reason(error)}") from error
-
-
-def read_metadata(folder: Path) -> Metadata:
-    """Names, shapes and types of the tensors in a directory written by `save_tensors`."""
-    return TensorReader(folder).read_metadata()
-
-
-def load_unsharded(checkpoint: Path, model: nn.Module) -> None:
-    """Fill a plain model in one process from a checkpoint of any number of ranks.
-
-    Raises:
-        UserError: the checkpoint lacks a parameter of the model, or has it in another shape.
-    """
-    tensors = {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
-    left = load_tensors(checkpoint / "model", tensors)
-    if left:
-        raise UserError(f"checkpoint {checkpoint} does not fit this config: " + "; ".join(left))
-    model.load_state_dict(tensors, strict=False)
-
-
-def commit(
-    checkpoint: Path, is_chief: bool, write: Mapping[str, Callable[[Path], None]], files: Mapping[str, Any]
-) -> None:
+def commit(snapshot: Snapshot, ranks: Ranks | None = None) -> None:
     """Write one checkpoint: every rank writes its part, then rank 0 the small files and, last, the marker.
 
-    Args:
-        checkpoint: directory to make; a torn earlier attempt of the same name is removed first.
-        is_chief: whether this is rank 0.
-        write: what all ranks write together, by folder name.
-        files: JSON content of small files, by name.
+    A torn earlier attempt at the same path is removed first.
+
+    Raises:
+        StorageError: a rank could not write; raised on all of them, and the directory does not count.
     """
-    if is_chief:
-        if checkpoint.exists():
-            _remove(checkpoint)
-        _write_durably(checkpoint / BEGUN, "")
-    _barrier()
-    for folder, writer in write.items():
-        writer(checkpoint / folder)
-    _barrier()
-    if is_chief:
-        for name, content in files.items():
-            _write_durably(checkpoint / name, json.dumps(content, indent=1))
-        _write_durably(checkpoint / MARKER, f"{step_of(checkpoint)}\n")
-    _barrier()
+    ranks = ranks or Ranks()
+    ranks.chief_does(partial(_begin, snapshot.path))
+    sums: dict[str, Sum] = {}
+    for folder, tensors in snapshot.folders.items():
+        written = ranks.do(partial(save_tensors, snapshot.path / folder, tensors, ranks))
+        sums |= {f"{folder}/{name}": sum_ for name, sum_ in written.items()}
+    shares = ranks.gather(sums)
+    ranks.chief_does(partial(_finish, snapshot, shares))
 
 
-def prune(model_dir: str | Path, keep: int, protected: Path | None = None) -> None:
-    """Remove the oldest whole checkpoints beyond `keep` (0 keeps all), never `protected`."""
+def _begin(checkpoint: Path) -> None:
+    if checkpoint.exists():
+        remove(checkpoint)
+        if (checkpoint / MARKER).exists():
+            raise StorageError(f"cannot replace checkpoint {checkpoint}: its {MARKER} cannot be removed")
+    write_file(checkpoint / BEGUN, "")
+    sync_directory(checkpoint.parent)
+
+
+def _finish(snapshot: Snapshot, shares: Iterable[Mapping[str, Sum]]) -> None:
+    sums = {name: sum_ for share in shares for name, sum_ in share.items()}
+    for name, content in snapshot.files.items():
+        sums[name] = write_file(snapshot.path / name, json.dumps(content, indent=1))
+    sync_directory(snapshot.path)
+    write_marker(snapshot.path, sums)
+    sync_directory(snapshot.path)
+
+
+def prune(model_dir: str | Path, keep: int, protected: Iterable[Path] = ()) -> None:
+    """Remove the oldest whole checkpoints beyond `keep` (0 keeps all), never the newest and never those protected."""
     if keep <= 0:
         return
+    kept = set(protected)
     for old in committed_checkpoints(model_dir)[:-keep]:
-        if old != protected:
-            _remove(old)
+        if old not in kept:
+            remove(old)
 
 
-def _remove(checkpoint: Path) -> None:
+def remove(checkpoint: Path) -> None:
     """Remove a checkpoint so that, wherever this is cut short, what is left neither counts nor looks like a stranger's.
 
     What cannot be removed stays: that is no reason to lose a run.
@@ -182,11 +191,12 @@ def _remove(checkpoint: Path) -> None:
         (checkpoint / MARKER).unlink(missing_ok=True)
         for entry in checkpoint.iterdir():
             if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
+                remove_tree(entry)
             elif entry.name != BEGUN:
                 entry.unlink()
         (checkpoint / BEGUN).unlink(missing_ok=True)
-        checkpoint.rmdir()
+        if checkpoint.exists():
+            remove_tree(checkpoint)
 
 
 def read_json(path: Path, default: Any = None) -> Any:
@@ -197,32 +207,3 @@ def read_json(path: Path, default: Any = None) -> Any:
         return json.loads(path.read_text())
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
-
-
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _is_distributed() -> bool:
-    return dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _barrier() -> None:
-    if _is_distributed():
-        dist.barrier()
-
-
-def _reason(error: BaseException) -> str:
-    failures = getattr(error, "failures", None)
-    if failures:  # a CheckpointException holds the cause of each rank
-        return "; ".join(f"rank {rank}: {cause[0]}" for rank, cause in failures.items())
-    return str(error)

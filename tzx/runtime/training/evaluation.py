@@ -2,20 +2,19 @@
 
 import json
 import logging
-from pathlib import Path
 
 import torch
 
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import Preempted
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
+from tzx.runtime.training.best import RESULTS
 from tzx.runtime.training.precision import autocast
 from tzx.runtime.training.progress import Progress
 from tzx.runtime.training.session import Session
+from tzx.runtime.training.storage import append_line
 
 logger = logging.getLogger("tzx")
-
-RESULTS = "train_eval_result_v2.txt"
 
 
 @torch.no_grad()
@@ -55,11 +54,4 @@ def record(session: Session, metrics: dict[str, float]) -> None:
         return
     shown = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
     logger.info("eval  step %d  %s", session.step, shown)
-    append_line(session.model_dir / RESULTS, {"global_step": session.step, **metrics})
-
-
-def append_line(path: Path, content: dict[str, float]) -> None:
-    """Append one JSON line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as f:
-        f.write(json.dumps(content) + "\n")
+    append_line(session.model_dir / RESULTS, json.dumps({"global_step": session.step, **metrics}))

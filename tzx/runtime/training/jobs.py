@@ -1,8 +1,9 @@
 """What the train and eval apps do, from a checked config to files in the model directory."""
 
+import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from tzx.runtime.errors import UserError
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training import state
-from tzx.runtime.training.evaluation import append_line, evaluate, record
+from tzx.runtime.training.evaluation import evaluate, record
+from tzx.runtime.training.lock import Lock, locked
 from tzx.runtime.training.loop import TrainingLoop
 from tzx.runtime.training.process import Process, restarts
+from tzx.runtime.training.ranks import Ranks
 from tzx.runtime.training.session import Session, build_session, check_model_dir
 from tzx.runtime.training.settings import RunSettings
+from tzx.runtime.training.storage import append_line, location
 from tzx.runtime.training.summaries import Summaries
 
 logger = logging.getLogger("tzx")
@@ -31,14 +35,15 @@ class TrainOptions:
 
 def train(config: EasyRecConfig, options: TrainOptions) -> None:
     """Train, evaluating at each checkpoint; refuses to start over an existing checkpoint, unless it is its own."""
-    model_dir = Path(config.model_dir)
-    latest = ckpt.latest_checkpoint(model_dir)
-    check_model_dir(model_dir, latest is not None, options.continue_train or restarts() > 0)
-    with _joined() as process:
+    model_dir = location(config.model_dir)
+    has_checkpoint = ckpt.latest_checkpoint(model_dir) is not None
+    check_model_dir(model_dir, has_checkpoint, options.continue_train or restarts() > 0)
+    with _joined() as process, _holding(model_dir) as lock:
         session = build_session(config, process, RunSettings.from_env(options.seed), training=True)
+        session.lock = lock
         train_loader = session.loader(config.train_input_path, "train")
         eval_loader = session.loader(config.eval_input_path, "eval") if config.eval_input_path.strip() else None
-        _restore(session, latest, options)
+        _restore(session, options)
         if process.is_chief:
             state.write_run_files(session)
             _log_plan(session, train_loader.num_rows)
@@ -57,10 +62,10 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
 
 def evaluate_checkpoint(config: EasyRecConfig, checkpoint: str | None, result_name: str) -> dict[str, float]:
     """Evaluate a checkpoint on `eval_input_path` and write `model_dir/<result_name>`."""
-    path = ckpt.resolve_checkpoint(checkpoint or config.model_dir)
     if not config.eval_input_path.strip():
         raise UserError("nothing to evaluate on: give --eval_input_path, or set eval_input_path in the config")
     with _joined() as process:
+        path = ckpt.resolve_checkpoint(checkpoint or config.model_dir)
         session = build_session(config, process, RunSettings.from_env(None), training=False)
         loader = session.loader(config.eval_input_path, "eval")
         state.restore_for_eval(session, path, _wants_ema(config))
@@ -68,7 +73,7 @@ def evaluate_checkpoint(config: EasyRecConfig, checkpoint: str | None, result_na
             logger.info("evaluating %s on %s rows", path, f"{loader.num_rows:,}")
         metrics = evaluate(session, loader)
         if process.is_chief:
-            append_line(session.model_dir / result_name, {"global_step": session.step, **metrics})
+            append_line(session.model_dir / result_name, json.dumps({"global_step": session.step, **metrics}))
             board = Summaries(session.model_dir / "eval", enabled=config.train_config.use_tensorboard)
             board.scalars("metric", metrics, session.step)
             board.close()
@@ -85,8 +90,18 @@ def _joined() -> Iterator[Process]:
         process.leave_group()
 
 
-def _restore(session: Session, latest: Path | None, options: TrainOptions) -> None:
+@contextmanager
+def _holding(model_dir: Path) -> Iterator[Lock | None]:
+    """Keep other trainings out of a model directory, for all ranks together."""
+    with ExitStack() as stack:
+        ranks, held = Ranks(), []
+        ranks.chief_does(lambda: held.append(stack.enter_context(locked(model_dir))))
+        yield held[0] if held else None
+
+
+def _restore(session: Session, options: TrainOptions) -> None:
     config = session.config.train_config
+    latest = ckpt.find_intact(session.model_dir)
     if latest is not None:
         state.restore(session, latest)
         if not options.ignore_restore_optimizer:

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -12,11 +11,11 @@ from torch import Tensor
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import ConfigError, DataError, Preempted
-from tzx.runtime.training import state
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
-from tzx.runtime.training.precision import autocast, clip_gradients, make_scaler, unscale_tables
+from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
 from tzx.runtime.training.progress import Progress, seconds_since_process_start
+from tzx.runtime.training.saving import Saver
 from tzx.runtime.training.seeds import seed_step
 from tzx.runtime.training.session import Session
 from tzx.runtime.training.summaries import Summaries
@@ -41,7 +40,8 @@ class TrainingLoop:
         if self._config.HasField("num_steps") == self._config.HasField("num_epochs"):
             raise ConfigError("train_config: set exactly one of num_steps and num_epochs")
         process = session.process
-        self._scaler = make_scaler(self._config, process.device)
+        self._scaler = session.scaler
+        self._saver = Saver(session)
         unscale_tables(session.model, self._scaler)
         self._progress = Progress("train", process.world_size, process.is_chief)
         wants_board = process.is_chief and self._config.use_tensorboard
@@ -62,8 +62,10 @@ class TrainingLoop:
                 while not self._is_done():
                     self._run_epoch(profiler)
             self._checkpoint()
+            self._saver.finish()
         finally:
             signal.signal(signal.SIGTERM, before)
+            self._saver.close()
             self._summaries.close()
         self._log_end()
 
@@ -167,10 +169,7 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         if self._evaluated_step == self._session.step:
             return
-        began, before = time.perf_counter(), self._session.saved
-        path = state.save(self._session)
-        if self._session.process.is_chief and path != before:
-            logger.info("saved %s in %.1f s", path, time.perf_counter() - began)
+        self._saver.save()
         self._on_checkpoint()
         self._evaluated_step = self._session.step
 
@@ -185,7 +184,7 @@ class TrainingLoop:
         self._session.stop.made = True
 
     def _preempt(self) -> None:
-        path = state.save(self._session)
+        path = self._saver.save(wait=True)
         raise Preempted(f"stopped by SIGTERM at step {self._session.step}; saved {path}; go on with --continue_train")
 
     def _log_end(self) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from tzx.runtime.training.checkpoint import TensorMap, load_tensors, read_metadata
 from tzx.runtime.training.optimizers import ScheduledOptimizer
+from tzx.runtime.training.tensor_files import TensorMap, load_tensors, read_metadata
 
 
 def table_state(fused: Any, prefix: str) -> TensorMap:

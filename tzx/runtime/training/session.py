@@ -27,13 +27,15 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training.batches import StopRequest
 from tzx.runtime.training.checkpoint import foreign_checkpoints
 from tzx.runtime.training.ema import MovingAverage
+from tzx.runtime.training.lock import Lock
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
-from tzx.runtime.training.precision import set_tf32
+from tzx.runtime.training.precision import make_scaler, set_tf32
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.schedules import make_schedule
 from tzx.runtime.training.seeds import seed_everything
 from tzx.runtime.training.settings import RunSettings
 from tzx.runtime.training.sharding import describe_plan, make_constraints, make_plan, make_sharders
+from tzx.runtime.training.storage import location
 from tzx.runtime.training.table_optimizers import check_table_optimizer, fuse_table_optimizer, initialise_accumulators
 from tzx.runtime.training.threads import set_threads
 
@@ -72,16 +74,18 @@ class Session:
     table_optimizer: ScheduledOptimizer | None = None
     dense_optimizers: list[ScheduledOptimizer] = field(default_factory=list)
     ema: MovingAverage | None = None
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     step: int = 0
     epoch: int = 0
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
     saved: Path | None = None  # the newest checkpoint in model_dir that this session has written or started from
     stop: StopRequest = field(default_factory=StopRequest)
+    lock: Lock | None = None  # of model_dir, on the rank that holds it
 
     @property
     def model_dir(self) -> Path:
         """Where checkpoints, logs and results of this run go."""
-        return Path(self.config.model_dir)
+        return location(self.config.model_dir)
 
     def loader(self, paths: str, mode: Literal["train", "eval"]) -> DataLoader:
         """A loader of this rank's share of `paths`."""
@@ -189,7 +193,8 @@ def _with_optimizers(session: Session, which: str) -> Session:
     ema = None
     if config.dense_optimizer.HasField("ema"):
         ema = MovingAverage(dict(_dense_parameters(session)), config.dense_optimizer.ema.decay)
-    return replace(session, table_optimizer=table_optimizer, dense_optimizers=dense, ema=ema)
+    scaler = make_scaler(config, session.process.device)
+    return replace(session, table_optimizer=table_optimizer, dense_optimizers=dense, ema=ema, scaler=scaler)
 
 
 def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:

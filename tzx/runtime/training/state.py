@@ -21,11 +21,13 @@ from tzx.runtime.training.optimizer_state import (
     table_state,
 )
 from tzx.runtime.training.session import PREFIX, Session
+from tzx.runtime.training.storage import location, write_file
+from tzx.runtime.training.tensor_files import TensorMap, load_tensors, read_metadata
 
 logger = logging.getLogger("tzx")
 
 
-def model_state(session: Session) -> ckpt.TensorMap:
+def model_state(session: Session) -> TensorMap:
     """Live parameters and buffers by their names in an unsharded model."""
     state = session.sharded.state_dict()
     return {
@@ -35,19 +37,20 @@ def model_state(session: Session) -> ckpt.TensorMap:
     }
 
 
-def save(session: Session) -> Path:
-    """Write checkpoint `model.ckpt-<step>` unless it is there already; all ranks call this together."""
-    path = session.model_dir / f"model.ckpt-{session.step}"
-    if session.saved == path:  # written again it would be missing for a while
-        return path
-    write = {"model": lambda folder: ckpt.save_tensors(folder, model_state(session))}
+def snapshot(session: Session) -> ckpt.Snapshot:
+    """What a checkpoint of the session holds, as live tensors by folder and name; all ranks call this together.
+
+    Whatever has state that a resumed run needs adds a folder of named tensors here, and takes it back in `restore`.
+    """
+    folders = {"model": model_state(session)}
     if session.table_optimizer or session.dense_optimizers:
-        write["optimizer"] = lambda folder: ckpt.save_tensors(folder, _optimizer_state(session))
+        folders["optimizer"] = _optimizer_state(session)
     if session.ema is not None and session.ema.updates:
-        averages = _averages(session.ema)
-        write["dense_ema"] = lambda folder: ckpt.save_tensors(folder, averages)
+        folders["dense_ema"] = _averages(session.ema)
     if gradients := accumulated_gradients(session.dense_optimizers, PREFIX):
-        write["gradients"] = lambda folder: ckpt.save_tensors(folder, gradients)
+        folders["gradients"] = gradients
+    if metrics := session.model.train_metric_state():
+        folders["train_metrics"] = metrics
     files = {
         "plan": session.plan,
         "dataloader_state.json": _merged_position(session),
@@ -55,20 +58,17 @@ def save(session: Session) -> Path:
             "step": session.step,
             "epoch": session.epoch,
             "ema_updates": session.ema.updates if session.ema else 0,
+            "grad_scaler": session.scaler.state_dict(),
         },
     }
-    ckpt.commit(path, session.process.is_chief, write, files)
-    session.saved = path
-    if session.process.is_chief:
-        ckpt.prune(session.model_dir, session.config.train_config.keep_checkpoint_max, protected=path)
-    return path
+    return ckpt.Snapshot(session.model_dir / f"model.ckpt-{session.step}", folders, files)
 
 
-def _averages(ema: MovingAverage) -> ckpt.TensorMap:
+def _averages(ema: MovingAverage) -> TensorMap:
     return {name.removeprefix(PREFIX): tensor for name, tensor in ema.tensors.items()}
 
 
-def _optimizer_state(session: Session) -> ckpt.TensorMap:
+def _optimizer_state(session: Session) -> TensorMap:
     state = dense_state(session.dense_optimizers, PREFIX)
     if session.table_optimizer is not None:
         state |= table_state(session.table_optimizer.optimizer, PREFIX)
@@ -85,17 +85,24 @@ def _merged_position(session: Session) -> dict[str, int]:
 
 
 def restore(session: Session, checkpoint: Path) -> None:
-    """Go on where `checkpoint` stopped: parameters, optimizer state, step, epoch and data position."""
+    """Go on where `checkpoint` stopped: parameters, step, epoch, data position and all that the training keeps."""
     load_model(session, checkpoint)
     meta = ckpt.read_json(checkpoint / "meta", {})
     session.step = meta.get("step", ckpt.step_of(checkpoint))
     session.epoch = meta.get("epoch", 0)
     session.position = ckpt.read_json(checkpoint / "dataloader_state.json") or None
     session.saved = checkpoint
+    if meta.get("grad_scaler") and session.scaler.is_enabled():
+        moving = {name: meta["grad_scaler"][name] for name in ("scale", "_growth_tracker")}
+        session.scaler.load_state_dict(session.scaler.state_dict() | moving)
     if (checkpoint / "gradients").is_dir():
         load_gradients(checkpoint / "gradients", session.dense_optimizers, PREFIX)
+    if (checkpoint / "train_metrics").is_dir():
+        metrics = session.model.train_metric_state()
+        _warn("train metric", load_tensors(checkpoint / "train_metrics", metrics))
+        session.model.load_train_metric_state(metrics, session.process.is_chief)
     if session.ema is not None and (checkpoint / "dense_ema").is_dir():
-        _warn("moving average", ckpt.load_tensors(checkpoint / "dense_ema", _averages(session.ema)))
+        _warn("moving average", load_tensors(checkpoint / "dense_ema", _averages(session.ema)))
         session.ema.updates = meta.get("ema_updates", 0)
 
 
@@ -104,15 +111,15 @@ def restore_for_eval(session: Session, checkpoint: Path, with_ema: bool) -> None
     load_model(session, checkpoint)
     session.step = ckpt.step_of(checkpoint)
     if with_ema and (checkpoint / "dense_ema").is_dir():
-        saved = ckpt.read_metadata(checkpoint / "dense_ema").state_dict_metadata
+        saved = read_metadata(checkpoint / "dense_ema").state_dict_metadata
         dense = {name: tensor for name, tensor in model_state(session).items() if name in saved}
-        _warn("moving average of", ckpt.load_tensors(checkpoint / "dense_ema", dense))
+        _warn("moving average of", load_tensors(checkpoint / "dense_ema", dense))
 
 
 def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | None = None) -> None:
     """Fill parameters by name, from a checkpoint of any number of ranks."""
     tensors = model_state(session)
-    left = ckpt.load_tensors(checkpoint / "model", tensors, names)
+    left = load_tensors(checkpoint / "model", tensors, names)
     if len(left) == len(tensors):
         raise UserError(f"checkpoint {checkpoint} has none of this model's parameters; is it of another model?")
     _warn("parameter", left)
@@ -126,7 +133,7 @@ def load_optimizers(session: Session, checkpoint: Path) -> None:
         return
     left = load_dense_state(folder, session.dense_optimizers, PREFIX)
     if session.table_optimizer is not None:
-        left += ckpt.load_tensors(folder, table_state(session.table_optimizer.optimizer, PREFIX))
+        left += load_tensors(folder, table_state(session.table_optimizer.optimizer, PREFIX))
     _warn("optimizer state of", left)
 
 
@@ -134,7 +141,7 @@ def read_parameter_map(path: str) -> dict[str, str]:
     """Read lines `new_name<TAB>old_name`."""
     names = {}
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = location(path).read_text().splitlines()
     except OSError as error:
         raise UserError(f"fine_tune_ckpt_param_map {path}: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
@@ -149,8 +156,7 @@ def read_parameter_map(path: str) -> dict[str, str]:
 
 def write_run_files(session: Session) -> None:
     """Put the effective config beside the checkpoints."""
-    session.model_dir.mkdir(parents=True, exist_ok=True)
-    (session.model_dir / "pipeline.config").write_text(dump_config(session.config))
+    write_file(session.model_dir / "pipeline.config", dump_config(session.config))
 
 
 def _warn(what: str, left: list[str]) -> None:

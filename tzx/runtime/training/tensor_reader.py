@@ -6,7 +6,7 @@ there for a map of tensors, and nothing else. Tensors themselves are read by `to
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -14,6 +14,7 @@ from torch.distributed.checkpoint import filesystem, metadata
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
 from tzx.runtime.errors import StorageError
+from tzx.runtime.training.storage import TensorFiles
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("pathlib", "PosixPath"): Path,
@@ -48,15 +49,20 @@ class _Unpickler(pickle.Unpickler):
 class TensorReader(dcp.FileSystemReader):
     """A FileSystemReader whose index cannot execute anything."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(".")
+        self.fs = TensorFiles()
+        self.path = path
+
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """Read the index.
 
         Raises:
             StorageError: it is missing, damaged, or names what does not belong into an index of tensors.
         """
-        path = Path(self.path) / ".metadata"
+        path = cast(Path, self.path) / ".metadata"
         try:
-            with open(path, "rb") as f:
+            with path.open("rb") as f:
                 found = _Unpickler(f).load()
         except OSError as error:
             raise StorageError(f"cannot read checkpoint {path.parent}: {error.strerror}: {path.name}") from error

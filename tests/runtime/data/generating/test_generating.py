@@ -99,7 +99,8 @@ def trained_weights(config_file, model_dir):
     """What the train app leaves behind."""
     from tzx.apps import train
     from tzx.runtime.models import build_model
-    from tzx.runtime.training.checkpoint import load_unsharded, resolve_checkpoint
+    from tzx.runtime.training.checkpoint import resolve_checkpoint
+    from tzx.runtime.training.tensor_files import load_unsharded
 
     assert not train.main(["--config", str(config_file), "--model_dir", str(model_dir), "--seed", "7"])
     config = load_config(str(config_file))
