@@ -26,11 +26,16 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELLED")
 _APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
+def state_home(backend: str) -> Path:
+    """Where this user's jobs of a backend are remembered; home directories are what the nodes of a cluster share."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return Path(home, "tzx", backend).absolute()
+
+
 def default_root() -> Path:
     """The index of this user's local jobs, made if it is not there yet."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    for base in (home, os.path.join(tempfile.gettempdir(), f"tzx-{os.getuid()}")):
-        root = Path(base, "tzx", "local_cwd")
+    home = state_home("local_cwd")
+    for root in (home, Path(tempfile.gettempdir(), f"tzx-{os.getuid()}", "tzx", "local_cwd")):
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:

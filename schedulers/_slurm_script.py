@@ -17,8 +17,8 @@ from typing import Any
 
 from torchx.specs import AppDef, Role, macros
 
+from . import _local_jobs as jobs
 from . import _slurm_options as options
-from ._local_jobs import safe_name
 from ._words import SchedulerError, plain, quoted, shortened, without_nul
 from .contract import MASTER_ADDR, masked
 
@@ -105,9 +105,8 @@ def env_file(env: Mapping[str, str], more: list[str]) -> str:
 
 
 def state_home() -> Path:
-    """Where this user's Slurm jobs are remembered; home directories are what the nodes of a cluster share."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(home, "tzx", "slurm").absolute()
+    """Where this user's Slurm jobs are remembered."""
+    return jobs.state_home("slurm")
 
 
 def _check_path(job: Path) -> None:
@@ -119,7 +118,7 @@ def _check_path(job: Path) -> None:
 def _flags(app: AppDef, job: Path, cfg: Mapping[str, Any]) -> list[str]:
     role = app.roles[0]
     nodes = f"{role.min_replicas}-{role.num_replicas}" if role.min_replicas else str(role.num_replicas)
-    flags = ["--parsable", f"--job-name={safe_name(app.name)}", f"--nodes={nodes}"]
+    flags = ["--parsable", f"--job-name={jobs.safe_name(app.name)}", f"--nodes={nodes}"]
     if not role.min_replicas:  # Slurm would take it as a reason to give an elastic job the fewest nodes
         flags.append("--ntasks-per-node=1")
     if role.resource.cpu > 0:

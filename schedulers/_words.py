@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from torchx.specs.finder import ComponentValidationException
 
+from .contract import hidden, is_secret, reveals
+
 
 class SchedulerError(ComponentValidationException):
     """A backend, or a check before it, refuses; torchx prints the message without a traceback."""
@@ -43,3 +45,39 @@ def quoted(text: str, variables: Mapping[str, str]) -> str:
     pattern = f"({'|'.join(map(re.escape, variables))})" if variables else r"(?!)"
     pieces = [variables.get(part) or shlex.quote(part) for part in re.split(pattern, text) if part]
     return "".join(pieces) or "''"
+
+
+SECRET_FILE = "secret://"  # and an absolute path: a variable's value is the text of that file on the nodes
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HARMLESS = re.compile(r"|true|false|yes|no|on|off|-?\d{1,4}", re.IGNORECASE)
+
+
+def by_reference(env: Mapping[str, str], args: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Divides variables into values and names of files that hold secrets; a secret in plain text is refused.
+
+    For backends that keep a job's description where others can read it.
+    """
+    values, files = {}, {}
+    for name, value in env.items():
+        if not _VARIABLE.fullmatch(name):
+            raise SchedulerError(f"env: {shortened(name)} is no name of an environment variable")
+        value = str.__str__(value)
+        if value.startswith(SECRET_FILE):
+            files[name] = plain(value.removeprefix(SECRET_FILE), f"env {name}")
+            if not files[name].startswith("/"):
+                raise SchedulerError(f"env {name}: {value} must name an absolute path, as in secret:///mnt/secrets/key")
+        elif is_secret(name) and not _HARMLESS.fullmatch(value):
+            raise SchedulerError(
+                f"env {name}: its value would stand in the job's description, where others can read it; put it in a "
+                f"file that the nodes see and give {name}=secret:///path/of/the/file"
+            )
+        else:
+            values[name] = value
+    telling = next((text for text in (*values.values(), *args) if reveals(text)), None)
+    if telling is not None:
+        raise SchedulerError(
+            f"{shortened(hidden(telling))}: the password or key would stand in the job's description, where others can "
+            f"read it; --env NAME=secret:///path/of/a/file reads it on the nodes"
+        )
+    without_nul((*values.values(), *args), "arguments and environment")
+    return values, files

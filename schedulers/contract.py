@@ -21,11 +21,12 @@ LOCAL_ADDR = "TZX_LOCAL_ADDR"
 NEVER_RETRIED = frozenset({2, 65, 126, 127, 130})
 
 _FIRST_PORT, _PORTS = 20000, 20000
-_SECRET = re.compile(r"SECRET|TOKEN|PASSW|ACCESS_KEY|API_?KEY|PRIVATE|CREDENTIAL|_SK$|_AK$", re.IGNORECASE)
+_SECRET = re.compile(r"SECRET|TOKEN(?!IZ)|PASSW|ACCESS_KEY|API_?KEY|PRIVATE|CREDENTIAL|_SK$|_AK$", re.IGNORECASE)
 # What a text may give away: the password of a URL, or the value after a telling name.
 _PASSWORD = re.compile(r"(?<=://)([^/\s:@]*:)[^/\s@]+(?=@)")
 _TOLD = re.compile(
-    r"((?:secret|token|passw\w*|access_?key|api_?key)\w*[\"']?\s*[=:]\s*)(?!secret://|//)[^\s,;&}]+", re.IGNORECASE
+    r"((?:secret|token(?!iz)|passw\w*|access_?key|api_?key)\w*[\"']?\s*[=:]\s*)(?!secret://|//)[^\s,;&}]+",
+    re.IGNORECASE,
 )
 
 

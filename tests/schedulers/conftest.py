@@ -14,7 +14,7 @@ from torchx.specs import AppDef, AppState, Resource, Role
 from tzx_schedulers import _local_jobs as jobs
 from tzx_schedulers.local import LocalScheduler
 
-sys.path.insert(0, str(Path(__file__).parent))  # for loopback_kube
+sys.path.insert(0, str(Path(__file__).parent))  # for the loopback servers
 
 MARK = "TZX_TEST_MARK"
 
