@@ -14,7 +14,7 @@ import statistics
 import time
 from pathlib import Path
 
-from machine import facts, show
+from machine import facts, keep, show
 from rows import generated
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--num_workers", type=int, help="exactly so many; default: what the loader chooses")
     parser.add_argument("--threads", type=int, default=1, help="threads of the libraries")
     parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="append the result to this file as one line")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
@@ -58,18 +59,17 @@ def main() -> None:
         if counted >= 0:
             rates.append(rows / wall)
             cpu_rates.append(rows / cpu)
+    values: dict[str, object] = {
+        "features": len(features.features),
+        "rows/s": statistics.median(rates),
+        "rows/s, slowest pass": min(rates),
+        "rows per CPU second": statistics.median(cpu_rates),
+        "peak memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "worker processes asked for": "config" if args.num_workers is None else args.num_workers,
+    }
     show("machine", before)
-    show(
-        f"loader, {args.case} ({fg_mode}): {args.rows:,} rows, batch {args.batch_size}",
-        {
-            "features": len(features.features),
-            "rows/s, median pass": f"{statistics.median(rates):,.0f}",
-            "rows/s, slowest pass": f"{min(rates):,.0f}",
-            "rows per CPU second": f"{statistics.median(cpu_rates):,.0f}",
-            "peak memory, MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "worker processes asked for": "config" if args.num_workers is None else args.num_workers,
-        },
-    )
+    show(f"loader, {args.case} ({fg_mode}): {args.rows:,} rows, batch {args.batch_size}", values)
+    keep(args.json, f"loader {args.case}", before, values)
 
 
 def _cpu_seconds() -> float:

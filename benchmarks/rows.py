@@ -1,10 +1,12 @@
-"""Generated rows for the benchmarks, written once and reused while their number and seed stay the same."""
+"""Rows for the benchmarks, made once and reused while their number and seed stay the same."""
 
 import json
 import shutil
 from pathlib import Path
 
 from tzx.datasets.generate import Request, generate
+from tzx.datasets.prepare import SEED as SPLIT_SEED
+from tzx.datasets.prepare import prepare
 
 SEED = 1
 
@@ -23,4 +25,12 @@ def generated(layout: str, rows: int, test_rows: int, files: int = 1) -> Path:
     note.write_text(json.dumps(wanted))
     for part in parts:
         print(f"  {part.path}: best possible AUC {', '.join(f'{auc:.4f}' for _, auc in part.labels.values())}")
+    return out
+
+
+def prepared(name: str) -> Path:
+    """Folder of a public data set, as the examples expect it."""
+    out = Path("data") / name
+    if not (out / "LICENSE.txt").exists():
+        prepare(name, out, None, SPLIT_SEED, ("parquet",))
     return out

@@ -1,9 +1,11 @@
 """The benchmark scripts run and print their figures; the figures themselves are not judged here."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,14 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def _run(script: str, folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, BENCHMARKS / script, *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def _load(script: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(script, BENCHMARKS / f"{script}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[script] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +36,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_loader(folder: Path, case: str):
     result = _run("loader.py", folder, "--case", case, "--rows", 20_000, "--passes", 1)
     assert result.returncode == 0, result.stderr
-    for figure in ("rows/s, median pass", "rows per CPU second", "peak memory", "load_average", "pyarrow"):
+    for figure in ("rows/s", "rows per CPU second", "peak memory", "load_average", "pyarrow"):
         assert figure in result.stdout
 
 
 @pytest.mark.slow
 def test_training(folder: Path):
-    flags = ("--rows", 20_000, "--batch_size", 1024, "--window", 2, "--threads", 1, "--json", folder / "results")
-    result = _run("train_deepfm.py", folder, *flags)
+    flags = ("--rows", 20_000, "--set", "data_config.batch_size=1024", "--window", 2, "--threads", 1)
+    result = _run("train.py", folder, *flags, "--json", folder / "results")
     assert result.returncode == 0, result.stdout + result.stderr
     row = json.loads((folder / "results").read_text())
-    assert row["result"]["steps"] == 20 and row["threads"] == 1
-    assert float(row["result"]["samples/s, median window"].replace(",", "")) > 0
+    assert row["case"] == "train deepfm" and row["threads"] == 1 and row["result"]["steps"] == 20
+    assert row["result"]["samples/s"] > 0
     assert row["result"]["command to first step, s"] > 0
     assert row["result"]["peak memory, MiB"] > 100
-    assert 0 <= row["result"]["waiting for data, mean %"] <= 100
+    assert 0 <= row["result"]["waiting for data, %"] <= 100
+
+
+@pytest.mark.slow
+def test_the_suite_shows_figures_and_compares_ratios(folder: Path):
+    written = folder / "suite.json"
+    result = _run("suite.py", folder, "--only", "limits,loader hashed,step deepfm", "--rows", 82_000, "--json", written)
+    assert result.returncode == 0, result.stdout + result.stderr
+    kept = json.loads(written.read_text())
+    assert [part["case"] for part in kept["parts"]] == ["limits", "loader hashed", "step deepfm"]
+    assert all(part["load_average"] >= 0 and part["commit"] for part in kept["parts"])
+    assert 0 < kept["ratios"]["step deepfm: share of GEMM limit"] < 2
+    assert set(kept["ratios"]) == {"step deepfm: share of GEMM limit", "loader hashed: share of a Parquet scan"}
+
+
+def test_a_ratio_is_worse_when_it_is_below_its_tolerance():
+    suite = _load("suite")
+    stored = {"a": {"ratio": 0.5, "tolerance": 0.2}, "b": {"ratio": 0.5, "tolerance": 0.2}}
+    assert not list(suite.worse({"a": 0.41, "new": 0.1}, stored))
+    assert list(suite.worse({"a": 0.39, "b": 0.5}, stored)) == ["a: 0.390, at least 0.400 expected"]
 
 
 def test_an_unknown_example_is_named(folder: Path):

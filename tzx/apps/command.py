@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from tzx.apps.openmp import set_wait_policy
 from tzx.runtime.errors import ConfigError, TzxError
 
 INTERRUPTED = 130
@@ -112,9 +113,7 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     argv = sys.argv[1:]
     debug = "--debug" in argv
     _log_to_stderr(debug)
-    # Idle OpenMP threads spin by default: on a machine that does anything else this costs a small model nine tenths
-    # of its speed, on an idle one yielding costs little. OpenMP reads it when torch is imported, so it is set here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_wait_policy(os.environ)
     try:
         code = main(argv) or 0
         sys.stdout.flush()

@@ -20,10 +20,11 @@ def test_a_line_shows_speed_and_waiting_of_its_own_interval(monkeypatch, caplog)
         clock.now += 2.0
         rate = progress.line("step 7", {"loss": 0.25, "lr": 0.00002}, waited)
         assert rate == 300 * 2 / 2.0
-    first, second = caplog.messages
+    progress.done("trained", "samples", ", evaluation included")
+    first, second, last = caplog.messages
     assert first == "train step 7  loss 0.25000  lr 2e-05  300 samples/s  waiting for data 50.0%"
     assert second.endswith("waiting for data 25.0%")
-    assert progress.summary() == (1200, 4.0)
+    assert last == "trained 1,200 samples in 4.0 s (300 samples/s, evaluation included)"
 
 
 def test_only_enabled_processes_log(caplog):

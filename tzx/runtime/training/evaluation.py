@@ -45,6 +45,7 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
         if config.HasField("num_steps") and number >= config.num_steps:
             break
     session.sharded.train(training)
+    progress.done("evaluated", "rows")
     return {name: float(value) for name, value in sorted(model.compute_metrics().items())}
 
 

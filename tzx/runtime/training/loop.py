@@ -67,7 +67,7 @@ class TrainingLoop:
             signal.signal(signal.SIGTERM, before)
             self._saver.close()
             self._summaries.close()
-        self._log_end()
+        self._progress.done("trained", "samples", ", checkpoints and evaluation included")
 
     def _run_epoch(self, profiler: StepProfiler) -> None:
         session = self._session
@@ -186,13 +186,3 @@ class TrainingLoop:
     def _preempt(self) -> None:
         path = self._saver.save(wait=True)
         raise Preempted(f"stopped by SIGTERM at step {self._session.step}; saved {path}; go on with --continue_train")
-
-    def _log_end(self) -> None:
-        samples, seconds = self._progress.summary()
-        if self._session.process.is_chief:
-            logger.info(
-                "trained %s samples in %.1f s (%s samples/s, checkpoints and evaluation included)",
-                f"{samples:,}",
-                seconds,
-                f"{samples / max(seconds, 1e-9):,.0f}",
-            )

@@ -1,7 +1,7 @@
-"""Training speed: DeepFM on 1M generated rows in the Criteo layout, through the train app as a user runs it.
+"""Training speed from command to checkpoint: the train app as a user runs it, on generated rows.
 
-python benchmarks/train_deepfm.py                       finished ids (fg_mode FG_NONE)
-python benchmarks/train_deepfm.py --features raw        raw strings, all feature work while training (FG_DAG)
+python benchmarks/train.py                          DeepFM, 1M rows in the Criteo layout, finished ids (fg_mode FG_NONE)
+python benchmarks/train.py --case deepfm_raw        raw strings, all feature work while training (FG_DAG)
 
 Embedding 16, MLP [256, 128], batch 4096, one epoch. Samples/s is the median over windows of `--window` steps, so the
 first steps and the checkpoint at the end do not blur it; the wall time of the whole command is printed beside it.
@@ -19,14 +19,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import facts, show
-from rows import generated
-
-CONFIG = str(Path(__file__).resolve().parents[1] / "examples" / "deepfm_criteo.config")
-MODES = {"hashed": ("criteo_hashed", "FG_NONE"), "raw": ("criteo", "FG_DAG")}
+from cases import CASES
+from machine import facts, keep, show
 
 _FIRST_STEP = re.compile(r"first step done ([\d.]+) s")
-_WINDOW = re.compile(r"step (\d+) .* ([\d,]+) samples/s  waiting for data ([\d.]+)%")
+_WINDOW = re.compile(r"train .*step (\d+) .* ([\d,]+) samples/s  waiting for data ([\d.]+)%")
 
 
 @dataclass
@@ -42,10 +39,10 @@ class Run:
     waiting_percent: list[float] = field(default_factory=list)
 
 
-def train(command: list[str], threads: int) -> Run:
+def train(command: list[str], threads: int | None) -> Run:
     """Run the command to its end, reading its log lines."""
     run = Run(command)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     began = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -74,53 +71,42 @@ def result(run: Run, model_dir: Path) -> dict[str, object]:
     if not windows:
         sys.exit("fewer than two windows of steps: give more --rows or a smaller --window")
     return {
-        "samples/s, median window": f"{statistics.median(windows):,.0f}",
-        "samples/s, slowest window": f"{min(windows):,.0f}",
-        "samples/s, fastest window": f"{max(windows):,.0f}",
+        "samples/s": statistics.median(windows),
+        "samples/s, slowest window": min(windows),
+        "samples/s, fastest window": max(windows),
         "windows": len(windows),
-        "waiting for data, mean %": round(statistics.mean(waits), 2),
+        "waiting for data, %": statistics.mean(waits),
         "command to first step, s": run.first_step_seconds,
-        "whole command, s": round(run.wall_seconds, 1),
-        "CPU time, s": round(run.cpu_seconds, 1),
-        "peak memory, MiB": round(run.peak_mib),
-        "test AUC": round(metrics["auc"], 4),
+        "whole command, s": run.wall_seconds,
+        "CPU time, s": run.cpu_seconds,
+        "peak memory, MiB": run.peak_mib,
+        **{name: value for name, value in metrics.items() if name.startswith("auc")},
         "steps": metrics["global_step"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=sorted(CASES), default="deepfm")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--features", choices=sorted(MODES), default="hashed")
-    parser.add_argument("--batch_size", type=int, default=4096)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, help="default: what the app chooses")
     parser.add_argument("--window", type=int, default=10, help="steps per window")
     parser.add_argument("--set", dest="sets", action="append", default=[], metavar="K=V", help="passed on to the app")
     parser.add_argument("--json", type=Path, help="append the result to this file as one line")
     args = parser.parse_args()
 
-    layout, fg_mode = MODES[args.features]
-    data = generated(layout, args.rows, args.rows // 10)
+    case = CASES[args.case]
+    sets = [*case.sets(args.rows), f"train_config.log_step_count_steps={args.window}", *args.sets]
     with tempfile.TemporaryDirectory(prefix="tzx-benchmark-") as scratch:
         model_dir = Path(scratch) / "model"
-        sets = [
-            f"train_input_path={data}/train/*.parquet",
-            f"eval_input_path={data}/test/*.parquet",
-            f"data_config.fg_mode={fg_mode}",
-            f"data_config.batch_size={args.batch_size}",
-            f"train_config.log_step_count_steps={args.window}",
-            *args.sets,
-        ]
-        command = [sys.executable, "-m", "tzx.apps.train", "--config", CONFIG, "--model_dir", str(model_dir)]
+        command = [sys.executable, "-m", "tzx.apps.train", "--config", case.path, "--model_dir", str(model_dir)]
         command += [word for entry in sets for word in ("--set", entry)]
-        before = facts(args.threads)
+        before = facts(args.threads or 0)
         run = train(command, args.threads)
         values = result(run, model_dir)
     show("machine", before)
-    show(f"DeepFM, {args.rows:,} rows, batch {args.batch_size}, {fg_mode}", values)
-    if args.json:
-        with args.json.open("a") as file:
-            file.write(json.dumps({**before, "command": " ".join(sys.argv), "result": values}) + "\n")
+    show(f"training, {args.case}, batch {case.batch_size}", values)
+    keep(args.json, f"train {args.case}", before, values)
 
 
 if __name__ == "__main__":
