@@ -8,7 +8,7 @@ from google.protobuf import text_format
 
 from tzx.runtime.embedding.specs import TablePlan, TableSpec, WideOptions, home_of
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.protos.feature_pb2 import IdFeature, RawFeature
+from tzx.runtime.protos.feature_pb2 import RawFeature
 
 
 def only(plan: TablePlan) -> TableSpec:
@@ -107,8 +107,6 @@ def test_elements_of_a_sequence_may_pool_differently(kit: SimpleNamespace) -> No
 @pytest.mark.parametrize(
     ("message", "text", "named"),
     [
-        (IdFeature, "zch { zch_size: 8 lfu {} }", "zch"),
-        (IdFeature, "dynamicemb { max_capacity: 8 }", "dynamicemb"),
         (RawFeature, "autodis { num_channels: 2 }", "autodis"),
         (RawFeature, "mlp {}", "mlp"),
     ],

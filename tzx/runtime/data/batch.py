@@ -64,6 +64,7 @@ class Batch:
     jagged_labels: dict[str, Jagged] = field(default_factory=dict)  # labels that are lists; lengths [B]
     reserved: pa.RecordBatch | None = None
     position: Mapping[str, int] | None = None  # where this rank's epoch goes on after this batch
+    has_rows: bool = False  # ids of tables that grow with the data have been replaced by rows
 
     def dense_of(self, name: str) -> Tensor:
         """Values of a dense feature, [B, value_dim]."""

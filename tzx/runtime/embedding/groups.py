@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.embedding.columns import ColumnFactory, ElementColumns, Place, joined
+from tzx.runtime.embedding.dynamic.ids import DynamicIds
+from tzx.runtime.embedding.dynamic.initial import Initial, initial_of_text
+from tzx.runtime.embedding.dynamic.specs import IdMapSpec, make_specs
 from tzx.runtime.embedding.runs import EmbeddedRows, Neighbours, Run
 from tzx.runtime.embedding.specs import TablePlan, TableSpec, WideOptions, home_of
 from tzx.runtime.embedding.tables import PooledTables, SequenceTables
@@ -58,12 +61,18 @@ class EmbeddingGroups(nn.Module):
             self.groups[key] = _make_group(config, factory)
         self.tables: tuple[TableSpec, ...] = plan.tables()
         self.collections = _make_collections(self.tables, layout, factory.neighbours)
+        looked_up = {name for table in self.tables for name in table.feature_names}
+        id_maps = make_specs(f for f in features if f.name in looked_up)
+        self.dynamic = DynamicIds(id_maps, layout) if id_maps else None
+        self.initials = _make_initials(self.tables, id_maps)
         self._dims: dict[str, dict[str, int]] = {}
         for group in self.groups.values():
             self._dims.update(group.dims)  # type: ignore[arg-type]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Tensors of every group by output name."""
+        if self.dynamic is not None:
+            batch = self.dynamic(batch)
         by_run: dict[Run, Tensor] = {}
         for collection in self.collections.values():
             by_run.update(collection(batch))
@@ -215,6 +224,20 @@ def _make_collections(tables: Sequence[TableSpec], layout: BatchLayout, neighbou
     for dim, group in groupby(sequence, key=lambda t: t.dim):
         collections[f"sequence_{dim}"] = SequenceTables(list(group), layout)
     return collections
+
+
+def _make_initials(tables: Sequence[TableSpec], id_maps: Sequence[IdMapSpec]) -> dict[str, Initial]:
+    """Where new rows start, for each table whose rows are given to ids as these come."""
+    of_map = {spec.name: spec.initial for spec in id_maps}
+    initials = {}
+    for table in tables:
+        if table.id_map:
+            try:
+                own = None if table.init_fn else of_map[table.id_map]
+                initials[table.name] = own or initial_of_text(table.init_fn, table.rows)
+            except ConfigError as error:
+                raise ConfigError(f"feature {table.feature_names[0]!r}: {error}") from error
+    return initials
 
 
 def _unique(names: Sequence[str], group: str) -> Sequence[str]:

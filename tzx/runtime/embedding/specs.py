@@ -8,8 +8,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from google.protobuf import text_format
 from google.protobuf.message import Message
 
+from tzx.runtime.embedding.dynamic.specs import option_of
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import Feature
 
@@ -44,7 +46,7 @@ class TableSpec:
     """One embedding table: everything that training needs to shard it and to choose its optimizer.
 
     `kind` says which TorchRec collection it is in: "pooled" an EmbeddingBagCollection, "sequence" an
-    EmbeddingCollection. Pooling is that of its first user.
+    EmbeddingCollection. Pooling is that of its first user. `id_map` names the map that gives its rows to ids, if any.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TableSpec:
     kind: Literal["pooled", "sequence"]
     weighted: bool = False
     lookups: tuple[Lookup, ...] = ()
+    id_map: str = ""
 
 
 @dataclass
@@ -134,8 +137,6 @@ def check_supported(feature: Feature) -> None:
 
 
 _LATER = {
-    "zch": "use hash_bucket_size instead",
-    "dynamicemb": "use hash_bucket_size instead",
     "autodis": "use boundaries with embedding_dim, or leave it a plain dense feature",
     "mlp": "use boundaries with embedding_dim, or leave it a plain dense feature",
 }
@@ -148,6 +149,7 @@ def _check_agreement(draft: _Draft, feature: Feature, dim: int, init_fn: str) ->
         "embedding_dim": (draft.dim, dim),
         "data_type": (first.data_type, feature.data_type),
         "trainable": (first.trainable, feature.trainable),
+        "zch or dynamicemb": (_shown(first), _shown(feature)),
     }
     for what, (theirs, ours) in wanted.items():
         if theirs != ours:
@@ -156,6 +158,11 @@ def _check_agreement(draft: _Draft, feature: Feature, dim: int, init_fn: str) ->
         raise ConfigError(_disagreement(draft, "init_fn", (draft.init_owner, draft.init_fn), (feature, init_fn)))
     if init_fn and not draft.init_fn:
         draft.init_fn, draft.init_owner = init_fn, feature
+
+
+def _shown(feature: Feature) -> str:
+    option = option_of(feature)
+    return "none" if option is None else f"{{ {text_format.MessageToString(option, as_one_line=True)} }}"
 
 
 def _check_pooling(draft: _Draft, feature: Feature) -> None:
@@ -192,4 +199,5 @@ def _finish(draft: _Draft) -> TableSpec:
         kind="sequence" if pooled_later else "pooled",
         weighted=weighted == {True},
         lookups=lookups,
+        id_map=draft.first.embedding_name if option_of(draft.first) is not None else "",
     )

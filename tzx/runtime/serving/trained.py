@@ -10,14 +10,15 @@ import torch
 
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.data.packing import pack
-from tzx.runtime.errors import ConfigError
+from tzx.runtime.errors import ConfigError, UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.predictor import to_numpy
 from tzx.runtime.training.best import best_checkpoint
-from tzx.runtime.training.checkpoint import resolve_checkpoint
+from tzx.runtime.training.checkpoint import resolve_checkpoint, step_of
+from tzx.runtime.training.id_map_state import load_maps
 from tzx.runtime.training.storage import location
 from tzx.runtime.training.tensor_files import load_tensors, load_unsharded
 
@@ -59,6 +60,9 @@ def load_trained(config: EasyRecConfig, checkpoint: Path, device: torch.device |
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
     model = build_model(config, features)
     load_unsharded(checkpoint, model)
+    ids = model.embedding_groups.dynamic
+    if ids is not None and (left := load_maps(checkpoint, ids, step_of(checkpoint))):
+        raise UserError(f"checkpoint {checkpoint} does not fit this config: ids of {'; '.join(left)}")
     if _wants_average(config) and (checkpoint / "dense_ema").is_dir():
         left = load_tensors(checkpoint / "dense_ema", _dense_tensors(model))
         for name in left:

@@ -1,7 +1,7 @@
 """Checkpoints: a directory counts only once its commit marker, written last, is there.
 
     model_dir/model.ckpt-<step>/
-        model/ optimizer/ dense_ema/     torch distributed checkpoints, tensors only
+        model/ optimizer/ id_maps/ ...   torch distributed checkpoints, tensors only
         plan  dataloader_state.json  meta
         WRITING                          written first, so that a torn directory is known as one of ours
         COMMITTED                        written after every rank has finished: sizes and checksums of all files

@@ -35,6 +35,8 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
         if stop:  # only training listens to signals, and it saves before it evaluates
             raise Preempted(f"stopped by SIGTERM while evaluating {session.saved}; go on with --continue_train")
         with autocast(session.config.train_config.mixed_precision, process.device):
+            if session.id_maps is not None:
+                batch = session.id_maps.look_up(batch)
             batch = batch.to(process.device, non_blocking=True)
             losses, predictions = session.sharded(batch)
         if not filling:

@@ -100,12 +100,16 @@ class TrainingLoop:
             optimizer.set_lr(session.step, session.epoch)
         if session.table_optimizer is not None:
             session.table_optimizer.optimizer.zero_grad()  # hands the learning rate to the fused kernels
+        if session.id_maps is not None:
+            batch = session.id_maps.learn(batch, session.step + 1, counted=not filling)
         batch = batch.to(session.process.device, non_blocking=True)
         with autocast(self._config.mixed_precision, session.process.device):
             losses, predictions = session.sharded(batch)
             total = torch.stack(list(losses.values())).sum()
         weight = 0.0 if filling else 1.0 / accumulate
         self._scaler.scale(total * weight if weight != 1.0 else total).backward()
+        if session.id_maps is not None:
+            session.id_maps.set_miss_rows()
         if (session.step + 1) % accumulate == 0:
             self._update_dense()
         session.step += 1
@@ -148,13 +152,16 @@ class TrainingLoop:
         total = {"total": sum(values.values())}
         metrics = {name: float(value) for name, value in session.model.compute_train_metrics().items()}
         rates = {f"lr_{o.name}": o.lr for o in session.optimizers()}
-        shown = values | (total if len(values) > 1 else {}) | metrics | rates
+        ids = session.id_maps.metrics() if session.id_maps is not None else {}
+        shown = values | (total if len(values) > 1 else {}) | metrics | rates | ids.get("", {})
         self._progress.line(f"epoch {session.epoch}  step {step}", shown, self._loader.wait_seconds)
         if self._summaries.wants("loss"):
             self._summaries.scalars("loss", values | total, step)
         if self._summaries.wants("learning_rate"):
             self._summaries.scalars("lr", {f"g{i}": lr for i, lr in enumerate(rates.values())}, step)
         self._summaries.scalars("metric", metrics, step)
+        for name, found in ids.items():
+            self._summaries.scalars(f"ids/{name}" if name else "ids", found, step)
 
     def _write_gradients(self) -> None:
         if self._session.step % max(self._config.log_step_count_steps, 1) != 0:

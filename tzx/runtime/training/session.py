@@ -27,6 +27,7 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training.batches import StopRequest
 from tzx.runtime.training.checkpoint import foreign_checkpoints
 from tzx.runtime.training.ema import MovingAverage
+from tzx.runtime.training.id_maps import IdMaps, Part, Placing, make_id_maps, restrict
 from tzx.runtime.training.lock import Lock
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
 from tzx.runtime.training.precision import make_scaler, set_tf32
@@ -36,7 +37,12 @@ from tzx.runtime.training.seeds import seed_everything
 from tzx.runtime.training.settings import RunSettings
 from tzx.runtime.training.sharding import describe_plan, make_constraints, make_plan, make_sharders
 from tzx.runtime.training.storage import location
-from tzx.runtime.training.table_optimizers import check_table_optimizer, fuse_table_optimizer, initialise_accumulators
+from tzx.runtime.training.table_optimizers import (
+    check_table_optimizer,
+    fuse_table_optimizer,
+    initial_accumulator,
+    initialise_accumulators,
+)
 from tzx.runtime.training.threads import set_threads
 
 logger = logging.getLogger("tzx")
@@ -75,6 +81,7 @@ class Session:
     dense_optimizers: list[ScheduledOptimizer] = field(default_factory=list)
     ema: MovingAverage | None = None
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
+    id_maps: IdMaps | None = None
     step: int = 0
     epoch: int = 0
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
@@ -134,11 +141,14 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
         fuse_table_optimizer(config.train_config.sparse_optimizer, _table_weights(model), which)
     loss_module = LossModule(model)
     constraints = make_constraints(tables, features.by_name, config.train_config, process.world_size)
+    restrict(constraints, model.tables, process.device.type)
     plan = make_plan(loss_module, constraints, process)
     seed_everything(settings.seed + process.rank, settings.deterministic)  # ranks initialise different table shards
     sharded = _shard(loss_module, plan, process)
     session = Session(config, process, settings, features, model, sharded, describe_plan(plan))
-    return _with_optimizers(session, which) if training else session
+    session = _with_optimizers(session, which) if training else session
+    session.id_maps = _make_id_maps(session)
+    return session
 
 
 def _check_widths(model: Model) -> None:
@@ -195,6 +205,15 @@ def _with_optimizers(session: Session, which: str) -> Session:
         ema = MovingAverage(dict(_dense_parameters(session)), config.dense_optimizer.ema.decay)
     scaler = make_scaler(config, session.process.device)
     return replace(session, table_optimizer=table_optimizer, dense_optimizers=dense, ema=ema, scaler=scaler)
+
+
+def _make_id_maps(session: Session) -> IdMaps | None:
+    weights = {name: weight for name, weight in session.sharded.state_dict().items() if _is_table(name)}
+    optimizer: Any = session.table_optimizer.optimizer if session.table_optimizer else None
+    states = optimizer.state_dict()["state"] if optimizer else {}
+    process, config = session.process, session.config.train_config.sparse_optimizer
+    placing = Placing(Part(process.rank, process.world_size), session.settings.seed, initial_accumulator(config))
+    return make_id_maps(session.model, weights, states, placing)
 
 
 def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:

@@ -13,6 +13,8 @@ from tzx.runtime.data.plan import merge_positions
 from tzx.runtime.errors import UserError
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.ema import MovingAverage
+from tzx.runtime.training.id_map_state import FOLDER as ID_MAPS
+from tzx.runtime.training.id_map_state import load_maps, map_state
 from tzx.runtime.training.optimizer_state import (
     accumulated_gradients,
     dense_state,
@@ -45,6 +47,8 @@ def snapshot(session: Session) -> ckpt.Snapshot:
     folders = {"model": model_state(session)}
     if session.table_optimizer or session.dense_optimizers:
         folders["optimizer"] = _optimizer_state(session)
+    if session.id_maps is not None:
+        folders[ID_MAPS] = map_state(session.id_maps.ids, session.id_maps.part)
     if session.ema is not None and session.ema.updates:
         folders["dense_ema"] = _averages(session.ema)
     if gradients := accumulated_gradients(session.dense_optimizers, PREFIX):
@@ -86,9 +90,9 @@ def _merged_position(session: Session) -> dict[str, int]:
 
 def restore(session: Session, checkpoint: Path) -> None:
     """Go on where `checkpoint` stopped: parameters, step, epoch, data position and all that the training keeps."""
-    load_model(session, checkpoint)
     meta = ckpt.read_json(checkpoint / "meta", {})
     session.step = meta.get("step", ckpt.step_of(checkpoint))
+    load_model(session, checkpoint)
     session.epoch = meta.get("epoch", 0)
     session.position = ckpt.read_json(checkpoint / "dataloader_state.json") or None
     session.saved = checkpoint
@@ -108,8 +112,8 @@ def restore(session: Session, checkpoint: Path) -> None:
 
 def restore_for_eval(session: Session, checkpoint: Path, with_ema: bool) -> None:
     """Fill parameters only; dense ones from their moving average where it was kept and is wanted."""
-    load_model(session, checkpoint)
     session.step = ckpt.step_of(checkpoint)
+    load_model(session, checkpoint)
     if with_ema and (checkpoint / "dense_ema").is_dir():
         saved = read_metadata(checkpoint / "dense_ema").state_dict_metadata
         dense = {name: tensor for name, tensor in model_state(session).items() if name in saved}
@@ -123,6 +127,9 @@ def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | No
     if len(left) == len(tensors):
         raise UserError(f"checkpoint {checkpoint} has none of this model's parameters; is it of another model?")
     _warn("parameter", left)
+    if session.id_maps is not None:
+        _warn("ids of", load_maps(checkpoint, session.id_maps.ids, session.step, session.id_maps.part))
+        session.id_maps.set_miss_rows()
 
 
 def load_optimizers(session: Session, checkpoint: Path) -> None:

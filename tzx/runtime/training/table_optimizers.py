@@ -70,11 +70,15 @@ def _decay_mode(mode: int) -> Any:
     return getattr(FusedMode, {"DECOUPLE": "DECOUPLE", "L2": "L2"}.get(WeightDecayMode.Name(mode), "NONE"))
 
 
+def initial_accumulator(config: SparseOptimizer) -> float:
+    """What the optimizer state of a row starts from: 0, but for Adagrad's accumulators."""
+    which = config.WhichOneof("optimizer")
+    return config.adagrad_optimizer.initial_accumulator_value if which == "adagrad_optimizer" else 0.0
+
+
 def initialise_accumulators(config: SparseOptimizer, optimizer: Any) -> None:
     """Fill Adagrad's accumulators with `initial_accumulator_value`, which the fused kernels start at 0."""
-    if config.WhichOneof("optimizer") != "adagrad_optimizer":
-        return
-    value = config.adagrad_optimizer.initial_accumulator_value
+    value = initial_accumulator(config)
     if value == 0:
         return
     for state in optimizer.state.values():

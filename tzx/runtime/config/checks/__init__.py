@@ -2,7 +2,18 @@
 
 from collections.abc import Set
 
-from tzx.runtime.config.checks import data, features, groups, models, networks, sampling, tables, tasks, training
+from tzx.runtime.config.checks import (
+    data,
+    dynamic_tables,
+    features,
+    groups,
+    models,
+    networks,
+    sampling,
+    tables,
+    tasks,
+    training,
+)
 from tzx.runtime.config.checks.context import Context
 from tzx.runtime.config.checks.registry import RULES
 from tzx.runtime.config.problems import Report
@@ -14,6 +25,7 @@ __all__ = [
     "RULES",
     "check",
     "data",
+    "dynamic_tables",
     "features",
     "groups",
     "models",

@@ -5,7 +5,7 @@ import ast
 from tzx.runtime.config.checks.context import Context, FeatureView
 from tzx.runtime.config.checks.facts import bucketizers, given, table_rows
 from tzx.runtime.config.checks.registry import rule
-from tzx.runtime.config.problems import hint, listing, quoted
+from tzx.runtime.config.problems import hint, quoted
 from tzx.runtime.config.schema import fields_of
 from tzx.runtime.config.sourcemap import Path
 from tzx.runtime.protos import model_pb2
@@ -18,8 +18,6 @@ _INITIALIZERS = (
     "constant_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_",
     "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 )  # fmt: skip
-_SCORES = ("TIMESTAMP", "STEP", "CUSTOMIZED", "LFU", "NO_EVICTION")
-_MODES = ("NORMAL", "TRUNCATED_NORMAL", "UNIFORM", "CONSTANT")
 
 
 @rule()
@@ -217,22 +215,3 @@ def sharding_constraints(c: Context) -> None:
             for index, value in enumerate(getattr(node.message, field)):
                 if value not in known:
                     c.error((*node.path, field, index), f"{field}: {quoted(value)} is not known{c.hint(value, known)}")
-
-
-@rule()
-def zch_policy(c: Context) -> None:
-    """A zero-collision table needs to know which ids to give up."""
-    for node in c.of_type("ZeroCollisionHash"):
-        if node.message.WhichOneof("eviction_policy") is None:
-            c.error(node.path, "zch needs an eviction policy: lfu {}, lru {} or distance_lfu {}")
-
-
-@rule()
-def dynamicemb_values(c: Context) -> None:
-    """Score strategies and initializer modes of dynamic tables."""
-    for node in c.of_type("DynamicEmbedding"):
-        if (value := node.message.score_strategy) not in _SCORES:
-            c.error((*node.path, "score_strategy"), f"score_strategy {quoted(value)} is not one of {listing(_SCORES)}")
-    for node in c.of_type("DynamicEmbInitializerArgs"):
-        if (value := node.message.mode) and value not in _MODES:
-            c.error((*node.path, "mode"), f"mode {quoted(value)} is not one of {listing(_MODES)}")
