@@ -15,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tzx.runtime.data import loader
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
 from tzx.runtime.data.plan import merge_positions
 from tzx.runtime.errors import ConfigError, DataError
@@ -282,18 +283,50 @@ def test_a_csv_file_of_a_header_only_has_no_rows(tmp_path: Path, make_loader: Ma
         make_loader(str(tmp_path / "a.csv"), config)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_value_no_feature_can_use_names_file_and_row(
-    tmp_path: Path, make_loader: Make, shuffle: bool, kit: Kit
+    tmp_path: Path, make_loader: Make, shuffle: bool, threads: int, kit: Kit
 ) -> None:
     rows = [str(i) for i in range(60)]
     rows[43] = "not a number"
     table = pa.table({"row": rows, "x": np.zeros(60), "label": np.zeros(60, int)})
     pq.write_table(table.slice(0, 20), tmp_path / "a.parquet", row_group_size=10)
     pq.write_table(table.slice(20), tmp_path / "b.parquet", row_group_size=10)
-    config = kit.data_config(batch_size=32, shuffle=shuffle)
+    config = kit.data_config(batch_size=32, shuffle=shuffle, fg_mode=data_pb2.FG_DAG, fg_threads=threads)
     with pytest.raises(DataError, match=r"feature 'row'.*b\.parquet, row group 2, row 23"):
         list(make_loader(str(tmp_path / "*.parquet"), config).epoch())
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_threads_make_the_same_batches(
+    tmp_path: Path, make_loader: Make, shuffle: bool, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "cores_for_me", lambda _: 3)
+    paths = kit.write_files(tmp_path, [300, 200])
+
+    def epoch(threads: int, start: dict[str, int] | None = None) -> list[tuple[object, ...]]:
+        config = kit.data_config(shuffle=shuffle, fg_mode=data_pb2.FG_DAG, fg_threads=threads)
+        batches = make_loader(paths, config, seed=5, reserved_columns=("row",)).epoch(1, start)
+        return [(b.ids.values.tolist(), b.dense.tolist(), b.position, b.reserved["row"].to_pylist()) for b in batches]
+
+    alone = epoch(1)
+    assert epoch(8) == alone
+    assert epoch(2, alone[20][2]) == alone[21:]  # type: ignore[arg-type]
+
+
+def test_threads_are_told_and_as_many_as_there_are_cores(
+    tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loader, "cores_for_me", lambda _: 2)
+    config = kit.data_config(batch_size=2, fg_mode=data_pb2.FG_DAG, fg_threads=8)
+    with caplog.at_level("INFO", "tzx"):
+        epoch = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [500])).epoch()
+        next(epoch)
+    assert "2 threads make batches (fg_threads is 8)" in caplog.text
+    assert sum(t.name.startswith("tzx-features") for t in threading.enumerate()) == 2
+    epoch.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tzx-")]
 
 
 def test_samplers_are_refused_in_plain_words(tmp_path: Path, make_loader: Make, kit: Kit) -> None:

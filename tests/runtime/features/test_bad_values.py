@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import string
 
 import numpy as np
 import pyarrow as pa
@@ -160,29 +159,3 @@ def test_huge_cells(make_features, kind):
     lists = pa.array([["1"] * 1_000_000, ["2"]])
     if kind not in ("match",):
         assert len(slots(features.generate(pa.record_batch({"a": lists, "b": ["1", "1"]}))["f"])) == 2
-
-
-def test_threads_give_the_same(make_features):
-    configs = [
-        f'id_feature {{ feature_name: "f{i}" expression: "user:c{i % 3}" hash_bucket_size: {i + 10} embedding_dim: 4 }}'
-        for i in range(20)
-    ]
-    configs += ['expr_feature { feature_name: "e" expression: "len(f0) + f1" variables: "feature:f0" '
-                'variables: "feature:f1" fill_missing: 0 }']  # fmt: skip
-    batch = pa.record_batch({f"c{i}": list(string.ascii_letters[i : i + 40]) for i in range(3)})
-    one = make_features("FG_DAG", *configs).generate(batch)
-    many = pickle.loads(pickle.dumps(make_features("FG_DAG", *configs, data="fg_threads: 4")))
-    for _ in range(20):
-        made = many.generate(batch)
-        assert list(made) == list(one)
-        for name in one:
-            np.testing.assert_array_equal(made[name].values, one[name].values)
-
-
-def test_threads_report_the_first_feature(make_features):
-    configs = [PLAIN["raw"].replace('"f"', f'"f{i}"').replace("user:a", f"user:c{i}") for i in range(8)]
-    features = make_features("FG_NORMAL", *configs, data="fg_threads: 4")
-    batch = pa.record_batch({f"c{i}": ["x" if i > 2 else "1"] for i in range(8)})
-    for _ in range(20):
-        with pytest.raises(DataError, match="feature 'f3', column 'c3', row 0"):
-            features.generate(batch)

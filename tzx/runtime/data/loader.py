@@ -1,7 +1,7 @@
 """The loader: this rank's batches of an epoch, in an order that depends on nothing but the data and the settings.
 
-A thread reads rows in order (stream.py), has them turned into batches (pipeline.py), by itself or by worker processes,
-and stays a few batches ahead of the consumer (prefetch.py).
+A thread reads rows in order (stream.py), has them turned into batches (pipeline.py), by itself, by other threads or by
+worker processes, and stays a few batches ahead of the consumer (prefetch.py).
 """
 
 import logging
@@ -18,7 +18,7 @@ from tzx.runtime.data import stream
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
-from tzx.runtime.data.pipeline import Pipeline
+from tzx.runtime.data.pipeline import Hands, Pipeline
 from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
 from tzx.runtime.data.readers import open_reader
@@ -144,28 +144,31 @@ class DataLoader:
         drop_last = config.drop_remainder and self._options.mode == "train"
         cost = (config.sample_cost_field, config.batch_cost_size) if self._cost_field else ("", 0)
         chunks = stream.batches(self._reader, plan, consumed, stream.Cut(self.batch_size, *cost, drop_last))
-        workers = self._num_workers((plan.num_rows - consumed) // self.batch_size)
+        hands = self._hands((plan.num_rows - consumed) // self.batch_size)
         pipeline = Pipeline(self._reader, self._transform, self._pinned, (self._options.seed % 2**63, rank))
-        for chunk, batch in pipeline.run(chunks, consumed, workers):
+        for chunk, batch in pipeline.run(chunks, consumed, hands):
             consumed += batch.size
             batch.position = position.state(rank, consumed)
             if self._reserved_names:
                 batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch
 
-    def _num_workers(self, batches: int) -> int:
+    def _hands(self, batches: int) -> Hands:
         options = self._options
-        if options.num_workers is not None:
-            return options.num_workers
         cores = cores_for_me(options.local_world_size)
         ready_made = effective_fg_mode(self._config) == data_pb2.FG_NONE
+        threads = 1 if ready_made else max(1, min(self._config.fg_threads, cores))
+        if options.num_workers is not None:
+            return Hands(options.num_workers, threads)
         number, why = useful_workers(self._config.num_workers, cores, ready_made, options.device.startswith("cuda"))
         if number and batches < _BATCHES_PER_WORKER * number:
             number, why = batches // _BATCHES_PER_WORKER, f"there are only {batches} batches"
         log = logger.debug if self._told else logger.info
         log("%s data: %d worker processes beside the loader's thread (%s)", options.mode, number, why)
+        if threads > 1 and not number:
+            log("%s data: %d threads make batches (fg_threads is %d)", options.mode, threads, self._config.fg_threads)
         self._told = True
-        return number
+        return Hands(number, threads)
 
     @property
     def _pinned(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.labels import RowError
+from tzx.runtime.data.ordered import in_order
 from tzx.runtime.data.packing import Block, unpack
 from tzx.runtime.data.readers import Chunk, Reader
 from tzx.runtime.data.transform import Transform
@@ -22,6 +23,14 @@ class _Task:
     worker: Worker | None
 
 
+@dataclass(frozen=True)
+class Hands:
+    """Who makes batches: worker processes, or if there are none, threads of this process."""
+
+    workers: int = 0
+    threads: int = 1
+
+
 class Pipeline:
     """Applies a transform to chunks of rows."""
 
@@ -29,14 +38,14 @@ class Pipeline:
         """`pinned` puts batches into page-locked memory; `seed` is what random masks depend on besides the rows."""
         self._reader, self._transform, self._pinned, self._seed = reader, transform, pinned, seed
 
-    def run(self, chunks: Iterator[Chunk], consumed: int, workers: int) -> Iterator[tuple[Chunk, Batch]]:
+    def run(self, chunks: Iterator[Chunk], consumed: int, hands: Hands) -> Iterator[tuple[Chunk, Batch]]:
         """Batches with the chunks they are made of; `consumed` rows came before."""
-        if not workers:
-            for chunk in chunks:
-                yield chunk, self._make(chunk, consumed)
-                consumed += len(chunk.rows)
+        if not hands.workers:
+            numbered = _numbered(chunks, consumed)
+            made = in_order(lambda task: self._make(*task), numbered, hands.threads)
+            yield from ((chunk, batch) for (chunk, _), batch in made)
             return
-        pool = WorkerPool(workers, self._transform, self._reader.schema)
+        pool = WorkerPool(hands.workers, self._transform, self._reader.schema)
         try:
             yield from self._run_in(pool, chunks, consumed)
         finally:
@@ -105,3 +114,10 @@ class Pipeline:
         except DataError as error:
             return error
         return None
+
+
+def _numbered(chunks: Iterator[Chunk], consumed: int) -> Iterator[tuple[Chunk, int]]:
+    """Every chunk with the number of rows before it."""
+    for chunk in chunks:
+        yield chunk, consumed
+        consumed += len(chunk.rows)

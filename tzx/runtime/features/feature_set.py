@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,14 +10,15 @@ import pyarrow as pa
 
 from tzx.runtime.config import effective_fg_mode
 from tzx.runtime.errors import ConfigError, DataError
+from tzx.runtime.features.alike import Portion, alike, make_together, portions
 from tzx.runtime.features.arrays import FeatureData
+from tzx.runtime.features.arrow import WrongType
 from tzx.runtime.features.declared import FROM_FEATURE, declared_features
 from tzx.runtime.features.feature import Feature
 from tzx.runtime.features.node import Context, Node, make_node, unknown_needs
-from tzx.runtime.features.ragged import Ragged
+from tzx.runtime.features.ragged import BadValue, Ragged
 from tzx.runtime.features.settings import FeatureSettings
 from tzx.runtime.features.source import Source
-from tzx.runtime.features.team import Team
 from tzx.runtime.features.tolerance import BadValueCounts, run_tolerant
 from tzx.runtime.features.tracing import Traced
 from tzx.runtime.protos import data_pb2
@@ -27,10 +27,7 @@ from tzx.runtime.protos import data_pb2
 class FeatureSet:
     """Features in config order; made by `from_config`, pure and picklable afterwards."""
 
-    def __init__(
-        self, nodes: Sequence[Node], settings: FeatureSettings, threads: int = 1, tolerant: bool = False
-    ) -> None:
-        self._team = Team(threads)
+    def __init__(self, nodes: Sequence[Node], settings: FeatureSettings, tolerant: bool = False) -> None:
         self._tolerant = tolerant
         self._bad_values = BadValueCounts()
         self._nodes = tuple(_in_order(nodes))
@@ -52,7 +49,7 @@ class FeatureSet:
 
         Args:
             feature_configs: FeatureConfig messages.
-            data_config: its fg_mode, fg_encoded_multival_sep, fg_threads and bad_value_policy count.
+            data_config: its fg_mode, fg_encoded_multival_sep and bad_value_policy count.
             settings: hashing and naming; read from the environment when not given.
 
         Raises:
@@ -78,7 +75,7 @@ class FeatureSet:
         if problems:
             raise ConfigError("\n".join(problems))
         tolerant = data_config.bad_value_policy == data_pb2.BAD_VALUE_DEFAULT
-        return cls(_with_users(nodes), settings, data_config.fg_threads, tolerant)
+        return cls(_with_users(nodes), settings, tolerant)
 
     @property
     def by_name(self) -> Mapping[str, Feature]:
@@ -106,13 +103,26 @@ class FeatureSet:
         source = Source(record_batch, is_training, self._tolerant)
         made: dict[str, FeatureData] = {}
         for level in self._levels:
-            for node, ragged in zip(level, self._team.map(partial(self._run, source), level), strict=True):
+            for node, ragged in self._run_level(level, source):
                 name = node.feature.name
                 if name in self._read_by_others:
                     source.made[name] = ragged
                 if not node.stub:
                     made[name] = node.output.pack(ragged)
         return {feature.name: made[feature.name] for feature in self.features}
+
+    def _run_level(self, level: "_Level", source: Source) -> list[tuple[Node, Ragged]]:
+        try:
+            return [done for portion in portions(level.groups, source) for done in self._run_portion(portion, source)]
+        except DataError:
+            # Of several errors, that of the first feature is the one to tell.
+            return [(node, self._run(source, node)) for node in level.nodes]
+
+    def _run_portion(self, portion: Portion, source: Source) -> Iterable[tuple[Node, Ragged]]:
+        if portion.columns:
+            with suppress(BadValue, WrongType, pa.ArrowException):
+                return zip(portion.nodes, make_together(portion), strict=True)
+        return [(node, self._run(source, node)) for node in portion.nodes]
 
     def _run(self, source: Source, node: Node) -> Ragged:
         with source.naming(node.feature.name, node.feature.inputs):
@@ -164,15 +174,21 @@ def _in_order(nodes: Sequence[Node]) -> list[Node]:
     return list(done.values())
 
 
-def _levels(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Nodes in groups, each of which reads only features of groups before it."""
+@dataclass(frozen=True)
+class _Level:
+    """Nodes that read only features of levels before it, and those of them that can be made together."""
+
+    nodes: tuple[Node, ...]
+    groups: list[tuple[Node, ...]]
+
+
+def _levels(nodes: Sequence[Node]) -> list[_Level]:
     depth: dict[str, int] = {}
-    levels: list[list[Node]] = []
+    levels: dict[int, list[Node]] = {}
     for node in nodes:
         at = depth[node.feature.name] = max((depth[need] + 1 for need in node.needs), default=0)
-        levels += [[]] if at == len(levels) else []
-        levels[at].append(node)
-    return levels
+        levels.setdefault(at, []).append(node)
+    return [_Level(tuple(levels[at]), alike(levels[at])) for at in sorted(levels)]
 
 
 def _with_users(nodes: Sequence[Node]) -> list[Node]:

@@ -8,6 +8,7 @@ Legend: N values, S slots, B rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ class Strings:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, keep: Bool | Int64) -> "Strings":
+    def __getitem__(self, keep: Bool | Int64 | slice) -> "Strings":
         return Strings(self.data, self.starts[keep], self.ends[keep])
 
     def text(self, at: int) -> str:
@@ -226,22 +227,73 @@ def fill_empty_rows(ragged: Ragged) -> Ragged:
 
 
 def fill_missing(ragged: Ragged, default: Numbers, weight: float = 1.0) -> Ragged:
-    """Put `default` into every slot without values. Values must be numbers already."""
+    """Put `default` into every slot without values. Values must be numbers already.
+
+    Args:
+        ragged: the slots.
+        default: numbers for a slot, [D]; or [P, D], those of P runs of rows.
+        weight: of every number that is put in.
+    """
     missing = ragged.lengths == 0
-    if not len(default) or not missing.any():
+    if not default.size or not missing.any():
         return ragged
     values = ragged.values
     assert isinstance(values, np.ndarray)
-    lengths = np.where(missing, np.int32(len(default)), ragged.lengths)
-    filled = np.repeat(missing, lengths)
+    lengths = np.where(missing, np.int32(default.shape[-1]), ragged.lengths)
+    filled = missing if len(lengths) == lengths.sum() == np.count_nonzero(lengths) else np.repeat(missing, lengths)
     out = np.empty(len(filled), values.dtype)
-    out[filled] = np.tile(default.astype(values.dtype, copy=False), int(missing.sum()))
+    out[filled] = _defaults_of(default, missing, ragged).astype(values.dtype, copy=False)
     out[~filled] = values
     weights = ragged.weights
     if weights is not None:
         weights = np.full(len(filled), weight, np.float32)
         weights[~filled] = ragged.weights
     return replace(ragged, values=out, lengths=lengths, weights=weights)
+
+
+def _defaults_of(default: Numbers, missing: Bool, ragged: Ragged) -> Numbers:
+    """The numbers of all missing slots, one slot after the other."""
+    if default.ndim == 1:
+        tiled: Numbers = np.tile(default, np.count_nonzero(missing))  # type: ignore[assignment]
+        return tiled
+    bounds = slot_bounds(ragged, len(default))
+    counts = [np.count_nonzero(missing[first:last]) for first, last in pairwise(bounds)]
+    repeated: Numbers = np.repeat(default, counts, axis=0).ravel()  # type: ignore[assignment]
+    return repeated
+
+
+def slot_bounds(ragged: Ragged, parts: int) -> list[int]:
+    """Where each of as many equal runs of rows begins among the slots, and where the last one ends."""
+    rows = ragged.seq_lengths
+    if rows is None:
+        size = len(ragged.lengths) // parts
+        return list(range(0, parts * size + 1, size)) if size else [0] * (parts + 1)
+    return [0, *np.cumsum(rows.reshape(parts, -1).sum(1)).tolist()]
+
+
+def value_bounds(ragged: Ragged, parts: int) -> list[int]:
+    """Where each of as many equal runs of rows begins among the values, and where the last one ends."""
+    if ragged.seq_lengths is None:
+        return [0, *np.cumsum(ragged.lengths.reshape(parts, -1).sum(1)).tolist()]
+    bounds = slot_bounds(ragged, parts)
+    return [0, *np.cumsum([ragged.lengths[first:last].sum() for first, last in pairwise(bounds)]).tolist()]
+
+
+def cut_rows(ragged: Ragged, parts: int) -> list[Ragged]:
+    """As many equal runs of rows, each for itself."""
+    slots, values = slot_bounds(ragged, parts), value_bounds(ragged, parts)
+    rows = None if ragged.seq_lengths is None else ragged.seq_lengths.reshape(parts, -1)
+    weights = ragged.weights
+    return [
+        Ragged(
+            ragged.values[values[at] : values[at + 1]],
+            ragged.lengths[slots[at] : slots[at + 1]],
+            None if rows is None else rows[at],
+            None if weights is None else weights[values[at] : values[at + 1]],
+            ragged.column,
+        )
+        for at in range(parts)
+    ]
 
 
 def as_rows(ragged: Ragged) -> Ragged:

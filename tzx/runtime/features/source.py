@@ -68,6 +68,11 @@ class Source:
             array = pc.if_else(self.mask, pa.scalar(None, array.type), array)
         return read(array, layout, entry.column, skip)
 
+    def find(self, name: str) -> pa.Array | None:
+        """A column by name; None where there is no such column."""
+        at = self.places.get(name)
+        return None if at is None else self.batch.column(at)
+
     def column(self, name: str) -> pa.Array:
         """A column by name."""
         if name not in self.places:

@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -15,6 +14,7 @@ from tzx.runtime.config import dump_config
 from tzx.runtime.data.generating.columns import final_column, joined, value_column
 from tzx.runtime.data.generating.config import FORMS, describe_files, masked_names, training_config
 from tzx.runtime.data.generating.units import pieces, slices
+from tzx.runtime.data.ordered import in_order
 from tzx.runtime.data.readers import Chunk, Reader, open_reader
 from tzx.runtime.data.writers import Writer, WriterKind, open_writer
 from tzx.runtime.errors import ConfigError, DataError, UserError
@@ -153,7 +153,9 @@ class _Part:
         options = self._options
         start, stop = int(self._starts[options.rank]), int(self._starts[options.rank + 1])
         with open_writer(options.kind, options.output_path, options.rank) as writer:
-            self._write(writer, _in_order(self, pieces(self._reader, start, stop), options.threads))
+            cut = pieces(self._reader, start, stop)
+            made = in_order(lambda piece: self.make(piece[0]), cut, options.threads)
+            self._write(writer, ((batch, ends) for (_, ends), batch in made))
         return stop - start
 
     def make(self, chunk: Chunk) -> pa.RecordBatch:
@@ -208,24 +210,6 @@ class _Part:
 
     def _name(self, rank: int) -> str:
         return f"{self._options.output_path}/part-{rank}.{self._options.kind}"
-
-
-def _in_order(part: _Part, chunks: Iterator[tuple[Chunk, bool]], threads: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
-    """Columns of every chunk, made by several threads; the first failure ends it."""
-    pending: deque[tuple[Future[pa.RecordBatch], bool]] = deque()
-    with ThreadPoolExecutor(threads, "features") as pool:
-        try:
-            for chunk, ends in chunks:
-                pending.append((pool.submit(part.make, chunk), ends))
-                if len(pending) >= 2 * threads:
-                    future, last = pending.popleft()
-                    yield future.result(), last
-            while pending:
-                future, last = pending.popleft()
-                yield future.result(), last
-        finally:
-            for future, _ in pending:
-                future.cancel()
 
 
 def _more(names: list[str]) -> str:

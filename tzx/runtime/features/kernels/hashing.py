@@ -182,6 +182,19 @@ def hash_strings(data: UInt8, starts: Int64, ends: Int64, buckets: int, farm: bo
 
 
 @njit(nogil=True, cache=True)
+def hash_parts(strings: tuple[UInt8, Int64, Int64], bounds: Int64, buckets: Int64, farm: bool) -> Int64:
+    """Hash of every string, of those from bounds[i] to bounds[i + 1] modulo buckets[i], [N]."""
+    data, starts, ends = strings
+    out = np.empty(len(starts), np.int64)
+    for part in range(len(buckets)):
+        modulus = np.uint64(buckets[part])
+        for i in range(bounds[part], bounds[part + 1]):
+            h = farm64(data, starts[i], ends[i]) if farm else murmur64(data, starts[i], ends[i])
+            out[i] = np.int64(h % modulus)
+    return out
+
+
+@njit(nogil=True, cache=True)
 def _write_decimal(value: int, out: UInt8) -> int:
     """Write the decimal text of `value` to the end of `out` [MAX_DIGITS]; returns where it starts."""
     negative = value < 0
