@@ -359,6 +359,12 @@ def _nested(random: np.random.Generator, rows: int) -> Columns:
     return {"m": pa.array(maps), "p": pa.array(keys[0]), "s": pa.array(keys[1])}
 
 
+def _nested_sequence(random: np.random.Generator, rows: int) -> Columns:
+    keys = {f"q__{side}": random.integers(0, 5, (rows, 50)).tolist() for side in "ps"}
+    texts = {name: pa.array([";".join(f"{name[-1]}{i}" for i in row) for row in drawn]) for name, drawn in keys.items()}
+    return {"m": _nested(random, rows)["m"], **texts}
+
+
 ID, NUMBER = 'feature_name: "f" embedding_dim: 8', 'feature_name: "f" default_value: "0"'
 VOCABULARY = " ".join(f'vocab_list: "{word}"' for word in WORDS)
 BOUNDARIES = " ".join(f"boundaries: {edge}" for edge in EDGES)
@@ -421,6 +427,12 @@ CASES = [
         f'match_feature {{ {NUMBER} nested_map: "user:m" pkey: "item:p" skey: "item:s" }}',
         _nested,
         libraries(match_pandas, match_polars, match_arrow),
+    ),
+    Case(
+        "match sequence, 50 elements",
+        f'sequence_feature {{ sequence_name: "q" sequence_length: 50 features {{ match_feature {{ {NUMBER} '
+        'nested_map: "user:m" pkey: "item:p" skey: "item:s" } } }',
+        _nested_sequence,
     ),
     Case(
         "expr over two numbers",

@@ -15,6 +15,21 @@ import pyarrow.types as pt
 from tzx.runtime.features.arrays import Int32
 from tzx.runtime.features.ragged import NO_BYTES, Bool, Numbers, Strings, UInt8, Values
 
+_TEXT = frozenset(kind.id for kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()))
+# Types that lie in memory in one way only; looked up in a set, as asking pyarrow takes longer than reading the column.
+_PLAIN = _TEXT | {
+    kind.id
+    for kind in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+        *(pa.float16(), pa.float32(), pa.float64(), pa.list_(pa.int8()), pa.large_list(pa.int8())),
+    )
+}
+# Numbers that are taken as they are.
+_DIRECT: dict[int, npt.DTypeLike] = {
+    pa.int64().id: np.int64,
+    pa.float32().id: np.float32,
+    pa.float64().id: np.float64,
+}
 INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -28,6 +43,8 @@ def plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
         array = array.combine_chunks()
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if array.type.id in _PLAIN:
+        return array
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     kind = array.type
@@ -44,7 +61,12 @@ def plain(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether values are byte strings."""
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_binary(kind) or pt.is_large_binary(kind)
+    return kind.id in _TEXT
+
+
+def is_direct(kind: pa.DataType) -> bool:
+    """Whether values are numbers that are taken as they are."""
+    return kind.id in _DIRECT
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -127,6 +149,9 @@ def _numbers_of(array: pa.Array) -> Values:
     kind = array.type
     if array.null_count:
         array = array.drop_null()
+    if kind.id in _DIRECT:
+        numbers: Numbers = view(array, _DIRECT[kind.id])
+        return numbers
     if pt.is_boolean(kind):
         return bits(array).astype(np.int64)
     if pt.is_floating(kind):
@@ -147,6 +172,8 @@ def scalars_of(array: pa.Array) -> tuple[Values, Bool | None]:
     array = plain(array)
     kind = array.type
     valid = valid_mask(array)
+    if kind.id in _DIRECT:
+        return _numbers_of(array), valid
     if pt.is_null(kind):
         return np.zeros(0, np.int64), np.zeros(len(array), bool)
     if is_text(kind):

@@ -24,8 +24,11 @@ class Log10:
 
     def __call__(self, x: Numbers) -> Float64:
         """Normalized numbers."""
-        above = x > self.threshold
-        return np.where(above, np.log10(np.where(above, x, 1.0).astype(np.float64)), self.default)
+        with np.errstate(all="ignore"):
+            logs: Float64 = np.log10(x, dtype=np.float64)
+        # What is not above includes NaN.
+        np.copyto(logs, self.default, where=~(x > self.threshold))
+        return logs
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ class SparseOutput:
 
     def __call__(self, ragged: Ragged) -> Ragged:
         """Ids of the values, defaults filled in."""
-        ids = replace(ragged, values=self.bucketizer(ragged))
-        return fill_missing(ids, self.default)
+        return fill_missing(ragged.with_values(self.bucketizer(ragged)), self.default)
 
     @staticmethod
     def pack(ragged: Ragged) -> FeatureData:
@@ -52,7 +51,11 @@ class DenseOutput:
 
     def __call__(self, ragged: Ragged) -> Ragged:
         """Numbers, defaults filled in."""
-        filled = fill_missing(replace(ragged, values=to_float32(ragged)), self.default)
+        numbers = ragged.with_values(to_float32(ragged))
+        lengths = ragged.lengths
+        if len(lengths) and int(lengths.min()) == int(lengths.max()) == self.width:
+            return numbers
+        filled = fill_missing(numbers, self.default)
         lengths = filled.lengths
         if len(lengths) and (int(lengths.min()) != self.width or int(lengths.max()) != self.width):
             every = np.flatnonzero(lengths != self.width)

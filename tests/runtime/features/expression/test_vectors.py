@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tzx.runtime.features.expression import ExpressionError, Vectors, parse_expression
 from tzx.runtime.features.expression.reductions import REDUCTIONS
+from tzx.runtime.features.expression.tree import MOST_SLOTS
 
 A, B = [3.0, -1.0, 2.5], [1.0, 4.0, 0.5]
 
@@ -147,3 +148,25 @@ def test_a_slot_does_not_see_its_neighbours(data, first):
         assert shown(together) == [shown(one)[0] for one in alone]
     else:
         np.testing.assert_array_equal(together, [one[0] for one in alone])
+
+
+@pytest.mark.parametrize("text", ["a > 0 && b < 0.5 ? log(a) * b : rnd()", "len(a) + reduce_sum(b) / 3", "2 + 3", "a"])
+def test_many_slots_equal_few_at_a_time(text):
+    random = np.random.default_rng(3)
+    a, b = random.normal(size=(2, 3 * MOST_SLOTS + 5))
+    whole = np.broadcast_to(over(text, a=a, b=b), a.shape)
+    parts = [
+        np.broadcast_to(over(text, a=a[i : i + 7], b=b[i : i + 7]), a[i : i + 7].shape) for i in range(0, len(a), 7)
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("condition", ["a", "a < b", "a && b", "(a < b) || 1 - c", "(a > b) * 2", "a < v", "v || a"])
+def test_choosing_by_any_truth(condition):
+    values = {"a": np.array([0.0, 1.0, np.nan, -2.0]), "b": np.array([1.0, 0.0, 0.0, np.nan]), "c": np.array(1.0)}
+    values["v"] = vectors([0.0], [2.0, 0.0], [np.nan], [1.0])
+    chosen = over(f"({condition}) ? 1 : 0", **values)
+    number = over(f"({condition}) != 0", **values)
+    if isinstance(chosen, Vectors):
+        chosen, number = chosen.values, number.values
+    assert chosen.tolist() == number.tolist()

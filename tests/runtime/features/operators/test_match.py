@@ -89,6 +89,40 @@ def test_sequence_of_keys(run, slots):
     assert made.seq_lengths.tolist() == [3, 1]
 
 
+ELEMENTS = st.lists(st.tuples(st.sampled_from([*OUTER, "x"]), st.sampled_from([*INNER, "x"])), min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(NESTED, ELEMENTS), min_size=1, max_size=5), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=2000, deadline=None)
+def test_sequences_equal_nested_dicts(run, slots, rows, as_map, all_outer, all_inner):
+    body = config("hash_bucket_size: 1000000", "ALL" if all_outer else "item:p", "ALL" if all_inner else "item:s")
+    if all_outer and all_inner:
+        return  # nothing is a sequence then
+    made = run(
+        f'sequence_feature {{ sequence_name: "q" sequence_length: 9 features {{ {body} }} }}',
+        m=column([row[0] for row in rows], as_map),
+        q__p=pa.array([";".join(p for p, _ in row[1]) for row in rows]),
+        q__s=pa.array([";".join(s for _, s in row[1]) for row in rows]),
+    )
+    wanted = []
+    for nested, elements in rows:
+        for p, s in elements:
+            wanted.append(
+                [
+                    f"f_{value}"
+                    for outer, inner in nested.items()
+                    for key, value in inner.items()
+                    if (all_outer or outer == p) and (all_inner or key == s)
+                ]
+            )
+    words = [word for slot in wanted for word in slot]
+    ids = run('id_feature { feature_name: "i" expression: "user:c" embedding_dim: 4 hash_bucket_size: 1000000 }',
+              c=pa.array(["0", *words])).values.tolist()  # fmt: skip
+    left = iter(ids[1:])
+    assert slots(made) == [[next(left) for _ in slot] or [ids[0]] for slot in wanted]
+    assert made.seq_lengths.tolist() == [len(elements) for _, elements in rows]
+
+
 def test_sequences_of_unequal_length_are_refused(run):
     body = config("num_buckets: 10")
     with pytest.raises(DataError, match=r"column 'q__s', row 1 .* has 1 elements, but 'q__p' has 2"):

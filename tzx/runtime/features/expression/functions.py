@@ -6,6 +6,7 @@ Truth is a number: comparisons give 1 or 0, and any number but 0 is true.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,18 +102,29 @@ FUNCTIONS = {
 
 CONSTANTS = {"_pi": float(np.pi), "_e": float(np.e)}
 
+Truths = npt.NDArray[np.bool_]
+# Operators that say true or false, for who asks for no more.
+TRUTHS: dict[str, Callable[[Any, Any], Truths]] = {
+    **{name: lambda a, b: (a != 0) | (b != 0) for name in ("||", "|")},
+    **{name: lambda a, b: (a != 0) & (b != 0) for name in ("&&", "&")},
+    "<=": np.less_equal,
+    ">=": np.greater_equal,
+    "!=": np.not_equal,
+    "==": np.equal,
+    "<": np.less,
+    ">": np.greater,
+}
+
+
+def _as_number(truth: Callable[[Array, Array], Truths]) -> Callable[[Array, Array], Array]:
+    return lambda a, b: _number(truth(a, b))
+
+
 # Operators by rising precedence; those of one level group to the left.
 BINARY: tuple[dict[str, Callable[[Array, Array], Array]], ...] = (
-    {name: lambda a, b: _number((a != 0) | (b != 0)) for name in ("||", "|")},
-    {name: lambda a, b: _number((a != 0) & (b != 0)) for name in ("&&", "&")},
-    {
-        "<=": lambda a, b: _number(a <= b),
-        ">=": lambda a, b: _number(a >= b),
-        "!=": lambda a, b: _number(a != b),
-        "==": lambda a, b: _number(a == b),
-        "<": lambda a, b: _number(a < b),
-        ">": lambda a, b: _number(a > b),
-    },
+    {name: _as_number(TRUTHS[name]) for name in ("||", "|")},
+    {name: _as_number(TRUTHS[name]) for name in ("&&", "&")},
+    {name: _as_number(TRUTHS[name]) for name in ("<=", ">=", "!=", "==", "<", ">")},
     {"+": np.add, "-": np.subtract},
     {"*": np.multiply, "/": np.divide},
 )

@@ -35,7 +35,10 @@ Operand = Array | Vectors
 
 def lift(call: Callable[..., Array], operands: Sequence[Operand], fill: float) -> Operand:
     """Apply an elementwise function to operands of any kind."""
-    if not any(isinstance(operand, Vectors) for operand in operands):
+    for operand in operands:
+        if isinstance(operand, Vectors):
+            break
+    else:
         return call(*operands)
     lengths = common_lengths(operands)
     return Vectors(call(*(spread(operand, lengths, fill) for operand in operands)), lengths)

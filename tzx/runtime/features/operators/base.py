@@ -1,7 +1,6 @@
 """What every operator offers, and what several of them share."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from tzx.runtime.features.declared import Declared
@@ -26,7 +25,7 @@ class Operator(Protocol):
 
 def normalized(ragged: Ragged, normalizer: Normalizer | None) -> Ragged:
     """Numbers through a normalizer, if there is one."""
-    return ragged if normalizer is None else replace(ragged, values=normalizer(to_floats(ragged)))
+    return ragged if normalizer is None else ragged.with_values(normalizer(to_floats(ragged)))
 
 
 def drop_empty_words(ragged: Ragged) -> Ragged:
@@ -37,7 +36,7 @@ def drop_empty_words(ragged: Ragged) -> Ragged:
     keep = values.ends > values.starts
     if keep.all():
         return ragged
-    return replace(ragged, values=values[keep], lengths=counts_of_kept(keep, ragged.lengths))
+    return ragged.with_values(values[keep], counts_of_kept(keep, ragged.lengths))
 
 
 def layout_of(declared: Declared, drop_empty: bool, weighted: bool = False) -> Layout:

@@ -39,26 +39,31 @@ class ExprOperator:
 
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
         """Numbers."""
-        numbers = align([replace(ragged, values=to_floats(ragged)) for ragged in inputs], self.is_sequence)
-        present = np.logical_and.reduce([ragged.lengths > 0 for ragged in numbers])
+        numbers = align([ragged.with_values(to_floats(ragged)) for ragged in inputs], self.is_sequence)
+        present = None
+        if not all(ragged.lengths.all() for ragged in numbers):
+            present = np.logical_and.reduce([ragged.lengths > 0 for ragged in numbers])
         variables = {name: _operand(ragged, present) for name, ragged in zip(self.names, numbers, strict=True)}
         result = self.expression.over_vectors(variables, np.nan if self.fill is None else self.fill)
-        return self._in_slots(result, present, replace(numbers[0], weights=None))
+        return self._in_slots(result, present, numbers[0])
 
-    def _in_slots(self, result: Operand, present: Bool, like: Ragged) -> Ragged:
-        """Put the numbers of the present slots to where these are."""
-        lengths = np.zeros(len(present), np.int32)
-        if not isinstance(result, Vectors):
-            lengths[present] = 1
-            values = np.broadcast_to(result, (int(present.sum()),))
-            return self._widened(replace(like, values=np.ascontiguousarray(values), lengths=lengths))
-        lengths[present] = result.lengths
-        return self._widened(head_values(replace(like, values=result.values, lengths=lengths), self.width))
+    def _in_slots(self, result: Operand, present: Bool | None, like: Ragged) -> Ragged:
+        """Put the numbers of the present slots, None for all, to where these are."""
+        lengths: Int32 = np.ones(len(like.lengths), np.int32) if present is None else present.astype(np.int32)
+        if isinstance(result, Vectors):
+            values = result.values
+            lengths[slice(None) if present is None else present] = result.lengths
+        else:
+            values = result if result.ndim else np.full(np.count_nonzero(lengths), result)
+        made = Ragged(values, lengths, like.seq_lengths, column=like.column)
+        return self._widened(head_values(made, self.width) if isinstance(result, Vectors) else made)
 
     def _widened(self, ragged: Ragged) -> Ragged:
         """Fill up short results to the width, when there is something to fill with."""
+        if self.fill is None or self.width < 2:
+            return ragged
         short = (ragged.lengths > 0) & (ragged.lengths < self.width)
-        if self.fill is None or not short.any():
+        if not short.any():
             return ragged
         lengths: Int32 = np.where(short, np.int32(self.width), ragged.lengths)
         own = np.repeat(ragged.lengths, lengths)
@@ -69,11 +74,11 @@ class ExprOperator:
         return replace(ragged, values=values, lengths=lengths)
 
 
-def _operand(ragged: Ragged, present: Bool) -> Operand:
+def _operand(ragged: Ragged, present: Bool | None) -> Operand:
     """Values of the present slots, plain numbers where no slot has more than one."""
     values = np.asarray(ragged.values, np.float64)
     lengths = ragged.lengths
-    if not present.all():
+    if present is not None:
         values, lengths = values[np.repeat(present, lengths)], lengths[present]
     if len(values) == len(lengths):
         return values

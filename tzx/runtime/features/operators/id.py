@@ -1,7 +1,7 @@
 """IdFeature: the values as they are, as many as asked for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import kinds
@@ -33,7 +33,7 @@ class IdOperator:
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
         """Values, cut and cast."""
         ragged = head_values(inputs[0], self.value_dim)
-        return replace(ragged, values=VALUE_TYPES[self.value_type](ragged))
+        return ragged.with_values(VALUE_TYPES[self.value_type](ragged))
 
 
 def make(declared: Declared, inputs: Sequence[Input]) -> IdOperator:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tzx.runtime.features import words
-from tzx.runtime.features.arrays import Int32, Int64
+from tzx.runtime.features.arrays import Int64
 from tzx.runtime.features.bucketizers import given_options, has_field
 from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.numbers import to_floats, to_strings
 from tzx.runtime.features.operators.base import drop_empty_words, layout_of, normalized
-from tzx.runtime.features.ragged import Ragged, Strings, align, places_in_slot
+from tzx.runtime.features.ragged import Ragged, Strings, align, places_in_slot, rows_of_slots
 from tzx.runtime.features.reading import Layout, split_pairs, split_values
 
 OUTER, KEY_END, INNER = b"|", ord("^"), b","
@@ -24,17 +24,13 @@ ALL = "ALL"
 HASHING = ("hash_bucket_size", "zch", "dynamicemb")
 
 
-def _one_each(count: int) -> Int32:
-    return np.ones(count, np.int32)
-
-
 @dataclass(frozen=True)
 class Found:
-    """Entries that matched so far: their values, their slots (not falling), and the keys they matched by."""
+    """Entries that matched: their values, their slots (not falling), and the keys they matched by."""
 
     values: Strings
     slots: Int64
-    keys: tuple[Strings, ...]
+    keys: tuple[Strings, Strings]
 
 
 @dataclass(frozen=True)
@@ -51,50 +47,19 @@ class MatchOperator:
 
     def __call__(self, inputs: Sequence[Ragged]) -> Ragged:
         """Found values."""
-        outer, *given = align(inputs, self.is_sequence)
+        outer, given, maps = _aligned(inputs, self.is_sequence)
+        like = given[0] if given else outer
         keys = [given.pop(0) if there else None for there in self.has_keys]
-        count = len(outer.lengths)
-        slots = np.repeat(np.arange(count, dtype=np.int64), outer.lengths)
-        assert outer.items is not None
-        first = self._level(outer, keys[0], Found(to_strings(outer.items), slots, ()))
-        inner = split_values(first.values, INNER, Ragged(first.values, _one_each(len(first.values))))
-        parts = split_pairs(inner)
-        assert parts.items is not None
-        owners = np.repeat(np.arange(len(first.slots), dtype=np.int64), parts.lengths)
-        held = Found(to_strings(parts.items), first.slots[owners], tuple(key[owners] for key in first.keys))
-        found = self._level(parts, keys[1], held, first.slots)
-        lengths = np.bincount(found.slots, minlength=count).astype(np.int32)
-        made = replace(outer, values=found.values, lengths=lengths, items=None)
+        found = _find(outer, keys, maps)
+        lengths = np.bincount(found.slots, minlength=len(maps)).astype(np.int32)
+        made = replace(like, values=found.values, lengths=lengths, items=None, column=outer.column)
         if self.discrete:
             return drop_empty_words(replace(made, values=self._prefixed(found)))
         return normalized(replace(made, values=to_floats(made)), self.normalizer)
 
-    @staticmethod
-    def _level(pairs: Ragged, keys: Ragged | None, held: Found, owners: Int64 | None = None) -> Found:
-        """The entries of one level whose key was asked for; all of them without `keys`.
-
-        Args:
-            pairs: entries of the level, one slot per map.
-            keys: what to look for, one slot per row or element.
-            held: what goes with every entry.
-            owners: slot of `keys` of every map, when there can be several maps for one.
-        """
-        names = to_strings(pairs.values)
-        if keys is None:
-            chosen = np.arange(len(names), dtype=np.int64)
-        else:
-            of_map = np.arange(len(pairs.lengths), dtype=np.int64) if owners is None else owners
-            counts = keys.lengths[of_map]
-            firsts = (np.cumsum(keys.lengths, dtype=np.int64) - keys.lengths)[of_map]
-            asked = to_strings(keys.values)[np.repeat(firsts, counts) + places_in_slot(counts)]
-            maps = np.arange(len(pairs.lengths), dtype=np.int64)
-            entries = words.find(names, pairs.lengths, asked, counts, maps)
-            chosen = entries[entries >= 0]
-        return Found(held.values[chosen], held.slots[chosen], (*(key[chosen] for key in held.keys), names[chosen]))
-
     def _prefixed(self, found: Found) -> Strings:
         """`<prefix>_<key>_<key>_<value>`, of which a config may want some parts."""
-        single = _one_each(len(found.values))
+        single = np.ones(len(found.values), np.int32)
         value = found.values
         for key, shown in reversed(list(zip(found.keys, self.show, strict=True))):
             if shown:
@@ -102,6 +67,67 @@ class MatchOperator:
         if self.prefix:
             value, _ = words.join(Strings.of([self.prefix] * len(value)), single, value, single)
         return value
+
+
+def _aligned(inputs: Sequence[Ragged], is_sequence: bool) -> tuple[Ragged, list[Ragged], Int64]:
+    """The maps, the keys in the slots of the result, and for each of these slots the slot of its map."""
+    outer, *keys = inputs
+    if outer.seq_lengths is None and any(key.seq_lengths is not None for key in keys):
+        # A map of the row is not repeated for every element.
+        keys = align(keys, is_sequence)
+        assert keys[0].seq_lengths is not None
+        return outer, keys, rows_of_slots(keys[0].seq_lengths)
+    outer, *keys = align(inputs, is_sequence)
+    return outer, keys, np.arange(len(outer.lengths), dtype=np.int64)
+
+
+def _find(outer: Ragged, keys: Sequence[Ragged | None], maps: Int64) -> Found:
+    """Entries of the inner maps that both keys ask for; the text of an inner map is taken apart once."""
+    slots = np.arange(len(maps), dtype=np.int64)
+    entries, hits = _level(outer, maps, keys[0], slots)
+    distinct, inner = _distinct(entries)
+    assert outer.items is not None
+    texts = to_strings(outer.items)[distinct]
+    parts = split_pairs(split_values(texts, INNER, Ragged(texts, np.ones(len(texts), np.int32))))
+    assert parts.items is not None
+    chosen, inner_hits = _level(parts, inner, keys[1], hits)
+    names = to_strings(outer.values)[entries[inner_hits]], to_strings(parts.values)[chosen]
+    return Found(to_strings(parts.items)[chosen], hits[inner_hits], names)
+
+
+def _distinct(numbers: Int64) -> tuple[Int64, Int64]:
+    """Every number once, and where each of the given ones stands among them."""
+    if (numbers[1:] > numbers[:-1]).all():
+        return numbers, np.arange(len(numbers), dtype=np.int64)
+    return np.unique(numbers, return_inverse=True)
+
+
+def _level(pairs: Ragged, maps: Int64, keys: Ragged | None, owners: Int64) -> tuple[Int64, Int64]:
+    """The entries of one level whose key was asked for; all of them without `keys`.
+
+    Args:
+        pairs: entries of the level, one slot per map.
+        maps: slots of the maps to look into.
+        keys: what to look for.
+        owners: slot of `keys` that holds the keys for each of `maps`.
+
+    Returns:
+        Number of every entry, and for which one of `maps` it was found, not falling.
+    """
+    if keys is None:
+        counts = pairs.lengths[maps]
+        firsts = (np.cumsum(pairs.lengths, dtype=np.int64) - pairs.lengths)[maps]
+        return np.repeat(firsts, counts) + places_in_slot(counts), np.repeat(np.arange(len(maps)), counts)
+    # Looking up goes through the maps once, in their order.
+    order = np.arange(len(maps)) if (maps[1:] >= maps[:-1]).all() else np.argsort(maps, kind="stable")
+    counts = keys.lengths[owners[order]]
+    firsts = (np.cumsum(keys.lengths, dtype=np.int64) - keys.lengths)[owners[order]]
+    asked = to_strings(keys.values)[np.repeat(firsts, counts) + places_in_slot(counts)]
+    entries = words.find(pairs.values, pairs.lengths, asked, counts, maps[order])
+    found = entries >= 0
+    entries, hits = entries[found], np.repeat(order, counts)[found]
+    back = np.argsort(hits, kind="stable")
+    return entries[back], hits[back]
 
 
 def make(declared: Declared, inputs: Sequence[Input]) -> MatchOperator:

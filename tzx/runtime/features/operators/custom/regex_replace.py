@@ -2,22 +2,26 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import kinds
-from tzx.runtime.features.arrow import strings_of
+from tzx.runtime.features.arrow import strings_of, view
 from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.numbers import to_strings
 from tzx.runtime.features.operators.base import drop_empty_words, normalized
 from tzx.runtime.features.operators.custom.shared import parameters, text_parameter, whole_text
-from tzx.runtime.features.ragged import Ragged, head_values
+from tzx.runtime.features.ragged import Ragged, Strings, head_values
 from tzx.runtime.features.reading import Layout
 from tzx.runtime.features.texts import arrow_texts
+
+# Share of distinct texts up to which looking for equal ones pays.
+MOST_DISTINCT = 0.7
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,16 @@ class RegexReplaceOperator:
         """Texts."""
         ragged = head_values(inputs[0], self.value_dim)
         texts = arrow_texts(to_strings(ragged.values), ragged)
-        replaced = pc.replace_substring_regex(texts, self.pattern, self.replacement)
-        return normalized(drop_empty_words(replace(ragged, values=strings_of(replaced))), self.normalizer)
+        return normalized(drop_empty_words(ragged.with_values(self._replaced(texts))), self.normalizer)
+
+    def _replaced(self, texts: pa.Array) -> Strings:
+        """The texts with their matches replaced; each of the distinct ones once, where texts are frequent."""
+        encoded = texts.dictionary_encode()
+        distinct = encoded.dictionary
+        if len(distinct) > MOST_DISTINCT * len(texts):
+            return strings_of(pc.replace_substring_regex(texts, self.pattern, self.replacement))
+        replaced = strings_of(pc.replace_substring_regex(distinct, self.pattern, self.replacement))
+        return replaced[view(encoded.indices, np.int32)]
 
 
 def make(declared: Declared, inputs: Sequence[Input]) -> RegexReplaceOperator:
