@@ -10,7 +10,9 @@ from torch import Tensor
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader
+from tzx.runtime.data.workers import cores_for_me
 from tzx.runtime.errors import ConfigError, DataError, Preempted
+from tzx.runtime.training.advice import WaitingAdvice
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
 from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
@@ -44,6 +46,7 @@ class TrainingLoop:
         self._saver = Saver(session)
         unscale_tables(session.model, self._scaler)
         self._progress = Progress("train", process.world_size, process.is_chief)
+        self._advice = WaitingAdvice(session.config.data_config, cores_for_me(process.local_world_size))
         wants_board = process.is_chief and self._config.use_tensorboard
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
         self._evaluated_step = -1
@@ -155,6 +158,8 @@ class TrainingLoop:
         ids = session.id_maps.metrics() if session.id_maps is not None else {}
         shown = values | (total if len(values) > 1 else {}) | metrics | rates | ids.get("", {})
         self._progress.line(f"epoch {session.epoch}  step {step}", shown, self._loader.wait_seconds)
+        if session.process.is_chief:
+            self._advice.consider(self._progress.waited)
         if self._summaries.wants("loss"):
             self._summaries.scalars("loss", values | total, step)
         if self._summaries.wants("learning_rate"):

@@ -35,6 +35,8 @@ class Progress:
         self._samples = self._total = 0
         self._started = self._since = time.perf_counter()
         self._waited_before = 0.0
+        self.waited = 0.0
+        """Share of the last interval that was spent waiting for data."""
 
     def add(self, samples: int) -> None:
         """Count a step."""
@@ -56,7 +58,7 @@ class Progress:
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         rate = self._samples * self._scale / seconds
-        share = min((waited - self._waited_before) / seconds, 1.0)
+        self.waited = min((waited - self._waited_before) / seconds, 1.0)
         self._since, self._samples, self._waited_before = now, 0, waited
         if self._enabled:
             shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
@@ -66,7 +68,7 @@ class Progress:
                 where,
                 shown,
                 f"{rate:,.0f}",
-                100 * share,
+                100 * self.waited,
             )
         return rate
 

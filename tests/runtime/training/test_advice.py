@@ -1,0 +1,25 @@
+import pytest
+
+from tzx.runtime.protos import data_pb2
+from tzx.runtime.training.advice import WaitingAdvice
+
+
+def told(caplog: pytest.LogCaptureFixture, config: data_pb2.DataConfig, cores: int, *shares: float) -> list[str]:
+    advice = WaitingAdvice(config, cores)
+    for share in shares:
+        advice.consider(share)
+    return caplog.messages
+
+
+def test_it_speaks_once_and_not_of_the_start_nor_of_accidents(caplog: pytest.LogCaptureFixture) -> None:
+    config = data_pb2.DataConfig(fg_mode=data_pb2.FG_DAG, num_workers=1)
+    assert not told(caplog, config, 8, 0.9, 0.5, 0.1, 0.5, 0.05)
+    (line,) = told(caplog, config, 8, 0.9, 0.5, 0.25, 0.5, 0.9)
+    assert line.startswith("training waits for data 25% of the time: raise data_config.num_workers, now 1, up to 7")
+    assert "tzx.apps.generate_features" in line
+
+
+def test_it_asks_for_nothing_that_is_done_already(caplog: pytest.LogCaptureFixture) -> None:
+    config = data_pb2.DataConfig(fg_mode=data_pb2.FG_NONE, num_workers=8)
+    (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
+    assert "num_workers" not in line and "generate_features" not in line and "Parquet" in line

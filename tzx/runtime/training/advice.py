@@ -1,0 +1,43 @@
+"""A word to the user whose training waits for data."""
+
+import logging
+
+from tzx.runtime.config import effective_fg_mode
+from tzx.runtime.protos import data_pb2
+
+logger = logging.getLogger("tzx")
+
+_TOO_MUCH = 0.10  # of the time between two log lines
+_IN_A_ROW = 2  # one line may be an accident: a checkpoint, a cold disk
+
+
+class WaitingAdvice:
+    """Warns once when training keeps waiting for data, and says what to change.
+
+    Args:
+        config: how data is read.
+        cores: of this machine, for this process.
+    """
+
+    def __init__(self, config: data_pb2.DataConfig, cores: int) -> None:
+        self._config, self._cores = config, cores
+        self._seen = -1  # the first line covers the start
+
+    def consider(self, waited: float) -> None:
+        """Take in the share of the time since the last log line that was spent waiting."""
+        if self._seen >= _IN_A_ROW:
+            return
+        self._seen = self._seen + 1 if waited > _TOO_MUCH or self._seen < 0 else 0
+        if self._seen == _IN_A_ROW:
+            logger.warning(
+                "training waits for data %.0f%% of the time: %s", 100 * waited, "; or ".join(self._remedies())
+            )
+
+    def _remedies(self) -> list[str]:
+        remedies = []
+        workers = self._config.num_workers
+        if workers < self._cores - 1:
+            remedies.append(f"raise data_config.num_workers, now {workers}, up to {self._cores - 1}")
+        if effective_fg_mode(self._config) != data_pb2.FG_NONE:
+            remedies.append("make features once, ahead of training, with tzx.apps.generate_features")
+        return remedies or ["the data is read as fast as this machine can; store it nearer, or as Parquet"]
