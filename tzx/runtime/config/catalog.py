@@ -3,19 +3,31 @@
 The registry of classes, the checks of configs, `tzx.apps.models` and the table in docs/models.md all read this list.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+
+from google.protobuf.descriptor import FieldDescriptor
 
 from tzx.runtime.protos.model_pb2 import ModelConfig
 
 
 @dataclass(frozen=True)
 class Group:
-    """A feature group that a model reads; without a name it is the first one, whatever its name."""
+    """A feature group that a model reads; without a name it is the first one, whatever its name.
+
+    `shown` puts an optional group into the smallest config.
+    """
 
     name: str
     type: str = "DEEP"
     optional: bool = False
+    shown: bool = False
+
+    @property
+    def text(self) -> str:
+        """The group in words."""
+        name = f"`{self.name}`" if self.name else "the first group"
+        return f"{'optional ' if self.optional else ''}{name} ({self.type})"
 
 
 @dataclass(frozen=True)
@@ -29,20 +41,27 @@ class ModelFacts:
         body: the smallest content of the model's message that makes sense; tasks are added to it.
         groups: what the model reads; in models whose fields name groups, those that `body` names.
         rule: says in words which groups the model reads, where `groups` does not say it all.
+        relation: what the second task tower of the smallest config says about the first.
     """
 
     name: str
     module: str
     paper: str
     body: str
-    groups: tuple[Group, ...] = field(default=(Group(""),))
+    groups: tuple[Group, ...] = (Group(""),)
     rule: str = ""
+    relation: str = ""
 
     @cached_property
-    def member(self) -> str:
-        """Field of model_config."""
+    def field(self) -> FieldDescriptor:
+        """Member of model_config."""
         fields = ModelConfig.DESCRIPTOR.oneofs_by_name["model"].fields
-        return next(str(f.name) for f in fields if f.message_type.name == self.name)
+        return next(f for f in fields if f.message_type.name == self.name)
+
+    @property
+    def group_text(self) -> str:
+        """The groups in words."""
+        return self.rule or ", ".join(group.text for group in self.groups)
 
     @property
     def is_multi_task(self) -> bool:
@@ -56,7 +75,7 @@ class ModelFacts:
 
 
 _WIDE_AND_DEEP = (Group("wide", "WIDE"), Group("deep"))
-_VECTORS = (Group("sparse"), Group("dense", optional=True))
+_VECTORS = (Group("sparse"), Group("dense", optional=True, shown=True))
 _VECTORS_RULE = "one DEEP group, or `sparse` (DEEP) and optionally `dense` (DEEP)"
 _RANK = (
     ModelFacts(
@@ -234,19 +253,27 @@ _MULTI_TASK = (
   share_expert_net { hidden_units: [64, 32] }
 }""",
     ),
-    ModelFacts("DBMTL", "multitask.dbmtl", "Wang et al. 2019, section 3", "bottom_mlp { hidden_units: [64] }"),
+    ModelFacts(
+        "DBMTL",
+        "multitask.dbmtl",
+        "Wang et al. 2019, section 3",
+        "bottom_mlp { hidden_units: [64] }",
+        relation='relation_tower_names: "ctr"\nrelation_mlp { hidden_units: [32] }',
+    ),
     ModelFacts(
         "DC2VR",
         "multitask.dc2vr",
         "interventions of Wu et al. 2024, section 3",
         "bottom_mlp { hidden_units: [64] }",
+        relation='intervention_tower_names: "ctr"\nlow_rank_dim: 8',
     ),
     ModelFacts(
         "PEPNet",
         "multitask.pepnet",
         "Chang et al. 2023, section 3",
         "ppnet_hidden_units: [64, 32]",
-        (Group("all"), Group("domain", optional=True), Group("uia", optional=True)),
+        (Group("all"), Group("domain", optional=True), Group("uia", optional=True, shown=True)),
     ),
+    ModelFacts("STEM", "multitask.stem", "Su et al. 2024, STEM-Net", "expert_mlp { hidden_units: [64, 32] }"),
 )
 CATALOG: dict[str, ModelFacts] = {facts.name: facts for facts in (*_RANK, *_MULTI_TASK)}

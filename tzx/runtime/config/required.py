@@ -49,4 +49,6 @@ def getattr_text(message: Message, name: str) -> str:
         return str(spec.enum.values_by_number[value].name)
     if spec.type == "float":
         return f"{value:.6g}"
+    if spec.type == "bool":
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)

@@ -33,7 +33,7 @@ class MixtureOfExperts(nn.Module):
     ) -> None:
         super().__init__()
         self.experts = nn.ModuleList(MLP(in_dim, expert_mlp) for _ in range(num_experts))
-        self.gates = nn.ModuleList(_make_gate(in_dim, num_experts, gate_mlp) for _ in range(num_tasks))
+        self.gates = nn.ModuleList(make_gate(in_dim, num_experts, gate_mlp) for _ in range(num_tasks))
         self.out_dim: int = self.experts[0].out_dim  # type: ignore[assignment]
 
     def forward(self, x_BD: Tensor) -> list[Tensor]:
@@ -46,7 +46,8 @@ class MixtureOfExperts(nn.Module):
         return outputs
 
 
-def _make_gate(in_dim: int, num_experts: int, config: module_pb2.MLP | None) -> nn.Module:
+def make_gate(in_dim: int, num_experts: int, config: module_pb2.MLP | None) -> nn.Module:
+    """Scores [B, E] of the experts for an input [B, D]: Linear(MLP(x)), or Linear(x) without a config."""
     if config is None:
         return nn.Linear(in_dim, num_experts)
     mlp = MLP(in_dim, config)

@@ -9,7 +9,7 @@ import importlib
 MODULES = (
     "basics", "dcn_v1", "dcn_v2", "xdeepfm", "mask_net", "wukong", "rocket_launching",
     "autoint", "finalmlp", "fibinet", "gdcn", "bst", "dien", "sim",
-    "simple_multi_task", "ple", "dbmtl", "dc2vr", "pepnet",
+    "simple_multi_task", "ple", "dbmtl", "dc2vr", "pepnet", "stem",
 )  # fmt: skip
 
 TEXTS, FORMULAS, BAD = {}, {}, {}
