@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         given = getattr(function, "_hypothesis_internal_use_settings", None)
         if given is not None:
             count = max(given.max_examples, config.option.soak) if config.option.soak else min(given.max_examples, FEW)
-            function._hypothesis_internal_use_settings = settings(given, max_examples=count)
+            # No deadline: how long an example takes is up to what else the machine does.
+            function._hypothesis_internal_use_settings = settings(given, max_examples=count, deadline=None)
 
 
 def _tier(item: pytest.Item) -> int:

@@ -1,6 +1,7 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +27,11 @@ def test_dot_interaction_lists_pairs_row_by_row(features: int) -> None:
     torch.testing.assert_close(interaction(x), torch.stack(expected, dim=1))
 
 
-def test_gradients_of_the_factorization_machine() -> None:
-    x = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(FactorizationMachine(), x)
-    with torch.no_grad():
-        without = FactorizationMachine()(x)
-    assert torch.equal(FactorizationMachine()(x).detach(), without)
+@pytest.mark.parametrize("features", [1, 2, 5])
+def test_gradients_of_interactions(features: int) -> None:
+    x = torch.randn(3, features, 2, dtype=torch.float64, requires_grad=True)
+    for interaction in (FactorizationMachine(), DotInteraction(features)):
+        assert torch.autograd.gradcheck(interaction, x)
+        with torch.no_grad():
+            without = interaction(x)
+        assert torch.equal(interaction(x).detach(), without)
