@@ -22,7 +22,7 @@ APP, SESSION, USER, ON_CANCEL, CANCELLED, ROLES = (
 _LARGEST = 1_000_000  # bytes; the store of a cluster takes one and a half million
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KubernetesRequest:
     """What will be created, in this order."""
 
@@ -40,6 +40,9 @@ class KubernetesRequest:
         """As YAML for people, and for `kubectl apply` but for the values of secrets."""
         shown = [_masked(made) for made in self.objects]
         return yaml.safe_dump_all(shown, sort_keys=False, width=120)
+
+    def __repr__(self) -> str:
+        return self.describe()
 
 
 def build_request(app: AppDef, session: str, namespace: str, cfg: Mapping[str, Any]) -> KubernetesRequest:

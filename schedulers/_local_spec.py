@@ -12,9 +12,11 @@ from torchx.specs import AppDef, Role, macros
 
 from . import _local_devices as devices
 from . import _local_jobs as jobs
+from ._words import SchedulerError, shortened, without_nul, without_references
 from .contract import MASTER_ADDR, MASTER_PORT, REPLICA, derive_port, masked
 
 logger = logging.getLogger(__name__)
+_LONGEST_FOLDER = 200
 
 
 def build_spec(app: AppDef, app_id: str, session: str, cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,10 +42,14 @@ def build_spec(app: AppDef, app_id: str, session: str, cfg: Mapping[str, Any]) -
 def _role_spec(role: Role, app_id: str, port: str, prepend_cwd: bool) -> dict[str, Any]:
     cwd = os.getcwd()
     replicas = []
+    if len(jobs.folder_name(role.name)) > _LONGEST_FOLDER:
+        raise SchedulerError(f"role {shortened(role.name)}: its name is too long for a directory")
     for index in range(role.num_replicas):
         values = macros.Values(img_root=cwd, app_id=app_id, replica_id=str(index), rank0_env=MASTER_ADDR)
         ready = values.apply(role)
-        env = {**_contract(port, index), **ready.env, "PATH": _path(ready.env.get("PATH"), cwd, prepend_cwd)}
+        own = without_references(ready.env)
+        without_nul([ready.entrypoint, *ready.args, *own.values()], "arguments and environment")
+        env = {**_contract(port, index), **own, "PATH": _path(ready.env.get("PATH"), cwd, prepend_cwd)}
         replicas.append({"args": [ready.entrypoint, *ready.args], "cwd": cwd, "env": env})
     return {
         "name": role.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchx.specs import BindMount, Role, runopts
 
-from ._words import SchedulerError, plain
+from ._words import SchedulerError, plain, shortened
 
 # Options whose value goes to sbatch as it is, in this order.
 PASSED = {
@@ -67,7 +67,7 @@ def modules(cfg: Mapping[str, Any]) -> list[str]:
     for name in filter(None, names):
         if not _MODULE.fullmatch(name):
             raise SchedulerError(
-                f"modules: {name!r} is no name of a module; names like cuda/12.8 are separated by spaces"
+                f"modules: {shortened(name)} is no name of a module; names like cuda/12.8 are separated by spaces"
             )
     return [name for name in names if name]
 

@@ -19,14 +19,14 @@ from torchx.specs import AppDef, Role, macros
 
 from . import _local_jobs as jobs
 from . import _slurm_options as options
-from ._words import SchedulerError, plain, quoted, shortened, without_nul
-from .contract import MASTER_ADDR, masked
+from ._words import SchedulerError, plain, quoted, shortened, without_nul, without_references
+from .contract import MASTER_ADDR, hidden, masked
 
 _HERE = Path(__file__).parent
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SlurmRequest:
     """What will be submitted."""
 
@@ -42,7 +42,10 @@ class SlurmRequest:
         files = {**self.files, "env.sh": env_file(masked(self.env), [])}
         for name, text in sorted(files.items()):
             parts.append(f"---- {self.job / name}\n{text.rstrip()}")
-        return "\n".join(parts)
+        return hidden("\n".join(parts))
+
+    def __repr__(self) -> str:
+        return self.describe()
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def build_request(app: AppDef, session: str, name: str, cfg: Mapping[str, Any]) 
     for variable in ready.env:
         if not _VARIABLE.fullmatch(variable):
             raise SchedulerError(f"env: {shortened(variable)} is no name of an environment variable")
-    env = {key: _with_marks(value, marks) for key, value in ready.env.items()}
+    env = {key: _with_marks(value, marks) for key, value in without_references(ready.env).items()}
     files = {
         "batch.sh": _batch(job, session, role, cfg),
         "run.sh": _run(job, cfg, [marks.quote(word) for word in argv]),

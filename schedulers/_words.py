@@ -3,6 +3,7 @@
 Every string a user gives stays one word of an argument list. Where a backend takes a shell line, `quoted` makes it.
 """
 
+import os
 import re
 import shlex
 import unicodedata
@@ -32,6 +33,21 @@ def without_nul(words: Iterable[str], what: str) -> None:
     for word in words:
         if "\0" in word:
             raise SchedulerError(f"{what}: {shortened(word)} contains a NUL character")
+
+
+def without_references(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables but for references to secrets, where a job inherits these from the one who submits it."""
+    missing = next((name for name, value in env.items() if _refers(value) and name not in os.environ), None)
+    if missing is not None:
+        raise SchedulerError(
+            f"env {shortened(missing)}: {shortened(env[missing])} is a reference for Kubernetes; "
+            f"here set {shortened(missing)} in your own environment"
+        )
+    return {name: value for name, value in env.items() if not _refers(value)}
+
+
+def _refers(value: str) -> bool:
+    return value.startswith("secret://")
 
 
 def shortened(text: str) -> str:

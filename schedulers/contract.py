@@ -25,7 +25,8 @@ _SECRET = re.compile(r"SECRET|TOKEN(?!IZ)|PASSW|ACCESS_KEY|API_?KEY|PRIVATE|CRED
 # What a text may give away: the password of a URL, or the value after a telling name.
 _PASSWORD = re.compile(r"(?<=://)([^/\s:@]*:)[^/\s@]+(?=@)")
 _TOLD = re.compile(
-    r"((?:secret|token(?!iz)|passw\w*|access_?key|api_?key)\w*[\"']?\s*[=:]\s*)(?!secret://|//)[^\s,;&}]+",
+    r"((?:secret|token(?!iz)|passw\w*|access_?key|api_?key)\w*[\"']?\s*[=:]\s*)"
+    r"(?!secret://|//|[\"']?\*\*\*)[^\s,;&}]+",
     re.IGNORECASE,
 )
 

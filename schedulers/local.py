@@ -27,7 +27,8 @@ from . import _local_jobs as jobs
 from . import _local_logs as logs
 from . import _local_view as view
 from ._local_spec import build_spec, without_secrets
-from .contract import masked
+from ._words import plain
+from .contract import hidden, masked
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class LocalRequest:
         lines.append(f"retries:  {self.spec['max_retries']}, grace on cancel {self.spec['grace_seconds']} s")
         for role in self.spec["roles"]:
             for index, replica in enumerate(role["replicas"]):
-                lines += [f"{role['name']}[{index}]: (in {replica['cwd']})", f"  {shlex.join(replica['args'])}"]
+                lines += [f"{role['name']}[{index}]: (in {replica['cwd']})", f"  {hidden(shlex.join(replica['args']))}"]
                 lines += [f"    {name}={value}" for name, value in sorted(masked(replica["env"]).items())]
         return "\n".join(lines)
 
@@ -89,7 +90,8 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
     def _submit_dryrun(self, app: AppDef, cfg: Mapping[str, Any]) -> AppDryRunInfo[LocalRequest]:
         app_id = make_unique(jobs.safe_name(app.name))
         spec = build_spec(app, app_id, self.session_name, cfg)
-        request = LocalRequest(spec, cfg.get("log_dir"), int(cfg.get("keep") or 0))
+        log_dir = cfg.get("log_dir")
+        request = LocalRequest(spec, plain(log_dir, "log_dir") if log_dir else None, int(cfg.get("keep") or 0))
         return AppDryRunInfo(request, LocalRequest.describe)
 
     def schedule(self, dryrun_info: AppDryRunInfo[LocalRequest]) -> str:

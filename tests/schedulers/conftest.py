@@ -202,6 +202,24 @@ def until_fixture() -> Callable[..., Any]:
     return until
 
 
+# ---- Slurm
+
+
+@pytest.fixture
+def stubs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Programs named like Slurm's, first on PATH."""
+    from safety.slurm import PROGRAMS, Stubs
+
+    folder = tmp_path / "stubs"
+    folder.mkdir()
+    for name, text in PROGRAMS.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("STUBS", str(folder))
+    return Stubs(folder)
+
+
 # ---- Kubernetes
 
 
