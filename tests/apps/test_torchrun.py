@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tzx.apps.torchrun import rendezvous, root_failure
+from tzx.runtime.data.cores import cores_for_me
 
 
 def test_a_single_node_takes_any_port() -> None:
@@ -141,6 +142,6 @@ def test_cores_are_shared_by_the_processes_unless_said_otherwise(worker: Path) -
         assert launch(worker, "threads", **env).wait(120) == 0
         return [(worker.parent / f"threads{rank}").read_text() for rank in (0, 1)]
 
-    expected = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    expected = str(cores_for_me(2))
     assert seen() == [expected, expected]
     assert seen(OMP_NUM_THREADS="3") == ["3", "3"]

@@ -32,8 +32,8 @@ def main(argv: list[str]) -> int:
 
 def _generate(args: argparse.Namespace) -> int:
     from tzx.apps.inputs import load_with_paths, split_list
+    from tzx.runtime.data.cores import cores_for_me
     from tzx.runtime.data.generating import GeneratingOptions, generate_files
-    from tzx.runtime.data.workers import cores_for_me
     from tzx.runtime.errors import UserError
     from tzx.runtime.training.process import Process
 

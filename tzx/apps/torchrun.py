@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from tzx.apps.command import run
+from tzx.runtime.data.cores import cores_for_me
 
 # Codes that say what happened. The ranks that only lost their peer end with others, sometimes sooner.
 _TELLING = (2, 65, 74, 75, 143)
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it repeats what the ranks say
     args = torchrun.parse_args([*rendezvous(argv, os.environ), *argv])
     processes = torchrun.determine_local_world_size(args.nproc_per_node)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores_for_me(processes)))
     config, command, command_args = torchrun.config_from_args(args)
     try:
         elastic_launch(config, command)(*command_args)

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tzx.runtime.data import workers
+from tzx.runtime.data import cores
 from tzx.runtime.data.batch import Batch, map_tensors
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
-from tzx.runtime.data.workers import Worker, WorkerError, cores_for_me, useful_workers
+from tzx.runtime.data.workers import Worker, WorkerError, useful_workers
 from tzx.runtime.errors import DataError, TransientError
 
 Make = Callable[..., DataLoader]
@@ -280,7 +281,7 @@ def test_how_many_workers(configured: int, cores: int, ready_made: bool, gpu: bo
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(workers, "_QUOTA", quota)
+    monkeypatch.setattr(cores, "_QUOTA", quota)
     assert cores_for_me(1) == 16
     quota.write_text("max 100000\n")
     assert cores_for_me(4) == 4

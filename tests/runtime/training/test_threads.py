@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tzx.runtime.training.threads import set_threads
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr("tzx.runtime.data.cores._QUOTA", Path("/no quota"))
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tzx.runtime.config import effective_fg_mode
 from tzx.runtime.data import stream
 from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
 from tzx.runtime.data.pipeline import Hands, Pipeline
@@ -23,7 +24,7 @@ from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
 from tzx.runtime.data.readers import open_reader
 from tzx.runtime.data.transform import Transform
-from tzx.runtime.data.workers import cores_for_me, useful_workers
+from tzx.runtime.data.workers import useful_workers
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.protos import data_pb2
 

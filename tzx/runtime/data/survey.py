@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.plan import split
 from tzx.runtime.data.readers import open_reader
-from tzx.runtime.data.workers import cores_for_me
 from tzx.runtime.features.statistics import DataStatistics
 from tzx.runtime.protos import data_pb2
 

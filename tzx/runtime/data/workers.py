@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from tzx.runtime.data.transform import Transform
 from tzx.runtime.errors import TransientError, TzxError
 
 _AHEAD = 2  # tasks given to a worker at a time: one to work on, one to go on with
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container
 _START = "import sys; fd, *sys.path = sys.argv[1:]; from tzx.runtime.data.worker import main; main(int(fd))"
 
 
@@ -153,16 +151,6 @@ class WorkerPool:
         for worker in self._workers:
             worker.kill()
         self._workers = []
-
-
-def cores_for_me(local_world_size: int) -> int:
-    """Cores this process may use: affinity and container quota, shared by the job's processes on this machine."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if _QUOTA.is_file():
-        limit, _, period = _QUOTA.read_text().strip().partition(" ")
-        if limit.isdigit() and period.isdigit():
-            cores = min(cores, int(limit) / int(period))
-    return max(1, int(cores) // local_world_size)
 
 
 def useful_workers(configured: int, cores: int, ready_made: bool, feeds_gpu: bool) -> tuple[int, str]:

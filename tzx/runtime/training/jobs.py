@@ -14,6 +14,7 @@ from tzx.runtime.training import state
 from tzx.runtime.training.evaluation import evaluate, record
 from tzx.runtime.training.lock import Lock, locked
 from tzx.runtime.training.loop import TrainingLoop
+from tzx.runtime.training.ownership import begun_by_this_job, note_job
 from tzx.runtime.training.process import Process, restarts
 from tzx.runtime.training.ranks import Ranks
 from tzx.runtime.training.session import Session, build_session, check_model_dir
@@ -37,7 +38,7 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
     """Train, evaluating at each checkpoint; refuses to start over an existing checkpoint, unless it is its own."""
     model_dir = location(config.model_dir)
     has_checkpoint = ckpt.latest_checkpoint(model_dir) is not None
-    check_model_dir(model_dir, has_checkpoint, options.continue_train or restarts() > 0)
+    check_model_dir(model_dir, has_checkpoint, options.continue_train or restarts() > 0 or begun_by_this_job(model_dir))
     with _joined() as process, _holding(model_dir) as lock:
         session = build_session(config, process, RunSettings.from_env(options.seed), training=True)
         session.lock = lock
@@ -46,6 +47,7 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
         _restore(session, options)
         if process.is_chief:
             state.write_run_files(session)
+            note_job(model_dir)
             _log_plan(session, train_loader.num_rows)
         board = Summaries(model_dir / "eval_val", process.is_chief and config.train_config.use_tensorboard)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
-from tzx.runtime.data.workers import cores_for_me
 from tzx.runtime.errors import ConfigError, DataError, Preempted
 from tzx.runtime.training.advice import WaitingAdvice
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch

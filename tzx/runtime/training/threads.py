@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import torch
 
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.training.process import Process
 
 logger = logging.getLogger("tzx")
@@ -32,7 +33,7 @@ def set_threads(dense_parameters: int, batch_size: int, process: Process, env: M
     if env.get("OMP_NUM_THREADS") or process.device.type != "cpu":
         return
     operations = 6.0 * dense_parameters * batch_size
-    cores = max(1, len(os.sched_getaffinity(0)) // process.local_world_size)
+    cores = cores_for_me(process.local_world_size)
     threads = 1 if operations < _WORTH_SPLITTING else cores
     torch.set_num_threads(threads)
     logger.info("%d thread(s) for steps of %.1f GFLOP; OMP_NUM_THREADS sets another number", threads, operations / 1e9)
