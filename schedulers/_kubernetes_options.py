@@ -33,6 +33,7 @@ class Options:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, str], ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
     cloud: str = ""
     gpu_resource: str = "nvidia.com/gpu"
     shm_size: str = ""
@@ -56,8 +57,9 @@ def declare() -> runopts:
     opts.add("service_account", type_=str, default=None, help="account of the pods; without one they get no token")
     opts.add("priority_class", type_=str, default=None, help="priority class of the pods")
     opts.add("node_selector", type_=pairs, default=None, help="labels that nodes must have, e.g. pool:gpu;zone:a")
-    opts.add("tolerations", type_=strings, default=None, help="taints to accept, e.g. gpu=yes:NoSchedule;spot")
+    opts.add("tolerations", type_=strings, default=None, help="taints to accept, e.g. gpu:yes:NoSchedule;spot")
     opts.add("labels", type_=pairs, default=None, help="more labels for everything that is made, e.g. team:ads")
+    opts.add("files", type_=strings, default=None, help="small local files, such as the config, to send with the job")
     opts.add("cloud", type_=str, default=None, help=f"whose machine a named resource means: {', '.join(CLOUDS)}")
     opts.add("gpu_resource", type_=str, default="nvidia.com/gpu", help="what the cluster calls a GPU")
     opts.add("shm_size", type_=str, default=None, help="size of /dev/shm (default: up to the memory of the pod)")
@@ -84,6 +86,7 @@ def parse(cfg: Mapping[str, Any]) -> Options:
         node_selector=_labels(cfg, "node_selector"),
         tolerations=tuple(_toleration(text) for text in cfg.get("tolerations") or ()),
         labels=_labels(cfg, "labels"),
+        files=tuple(cfg.get("files") or ()),
         cloud=_one_of(cfg, "cloud", tuple(CLOUDS), ""),
         gpu_resource=_key(str(cfg.get("gpu_resource") or "nvidia.com/gpu"), "gpu_resource"),
         shm_size=_quantity(cfg, "shm_size"),
@@ -155,13 +158,16 @@ def _key(text: str, what: str) -> str:
 
 
 def _toleration(text: str) -> dict[str, str]:
-    """What `kubectl taint` would write: key=value:Effect, key:Effect, key=value or key."""
-    match = re.fullmatch(r"([^=:]+)(?:=([^=:]*))?(?::([^=:]+))?", text)
-    if match is None or (match[3] and match[3] not in EFFECTS) or (match[2] and not _LABEL.fullmatch(match[2])):
+    """A taint as key:value:Effect, key:Effect, key:value or key; = for the first colon, as kubectl has it, too."""
+    match = re.fullmatch(r"([^=:]+)(?:[=:]([^=:]*))?(?::([^=:]+))?", text)
+    key, value, effect = match.groups() if match else ("", None, None)
+    if value in EFFECTS and effect is None:
+        value, effect = None, value
+    if not key or (effect and effect not in EFFECTS) or (value and not _LABEL.fullmatch(value)):
         raise SchedulerError(
-            f"tolerations: {shortened(text)} is none; expected key=value:Effect, key:Effect, key=value or key, "
+            f"tolerations: {shortened(text)} is none; expected key:value:Effect, key:Effect, key:value or key, "
             f"with an effect of {', '.join(EFFECTS)}"
         )
-    found = {"key": _key(match[1], "tolerations"), "operator": "Exists" if match[2] is None else "Equal"}
-    found.update({"value": match[2]} if match[2] is not None else {})
-    return {**found, "effect": match[3]} if match[3] else found
+    found = {"key": _key(key, "tolerations"), "operator": "Exists" if value is None else "Equal"}
+    found.update({"value": value} if value is not None else {})
+    return {**found, "effect": effect} if effect else found

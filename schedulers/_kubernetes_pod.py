@@ -12,6 +12,7 @@ from typing import Any
 
 from torchx.specs import Resource, Role, macros
 
+from ._kubernetes_files import FOLDER, seen_as
 from ._kubernetes_options import CLOUDS, Options
 from ._kubernetes_volumes import reference, volumes
 from ._words import SchedulerError, plain, shortened
@@ -41,6 +42,11 @@ class Job:
     options: Options
 
     @property
+    def config_map(self) -> str:
+        """Name of the ConfigMap that holds files sent with this job."""
+        return f"{self.name}-files"
+
+    @property
     def secret(self) -> str:
         """Name of the Secret that holds variables of this job."""
         return f"{self.name}-env"
@@ -49,6 +55,9 @@ class Job:
 def template(role: Role, name: str, job: Job, place: Place) -> dict[str, Any]:
     """The pod template of a role."""
     made, seen = volumes(role, job.options)
+    if job.options.files:
+        made.append({"name": "files", "configMap": {"name": job.config_map}})
+        seen.append({"name": "files", "mountPath": FOLDER, "readOnly": True})
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": job.options.grace_seconds,
@@ -86,7 +95,8 @@ def _container(role: Role, job: Job, place: Place) -> dict[str, Any]:
         raise SchedulerError(f"role {role.name}: no image; give the component --image, or set -cfg image=...")
     mark = f"@{secrets.token_hex(12)}@"
     ready = macros.Values(img_root="", app_id=job.name, replica_id=mark, rank0_env=MASTER_ADDR).apply(role)
-    words = [_literal(word, "arguments", mark) for word in [ready.entrypoint, *ready.args]]
+    args = [seen_as(word, job.options.files) for word in ready.args]
+    words = [_literal(word, "arguments", mark) for word in [ready.entrypoint, *args]]
     secret = next((word for word in [ready.entrypoint, *ready.args] if reveals(word)), None)
     if secret is not None:
         raise SchedulerError(

@@ -13,6 +13,7 @@ from torchx.specs import AppDef
 
 from . import _kubernetes_kinds as kinds
 from . import _kubernetes_options as options
+from ._kubernetes_files import config_map, read_files
 from ._kubernetes_pod import INSTANCE, MANAGED, Job, secret_values
 from ._words import SchedulerError, plain
 
@@ -74,6 +75,8 @@ def build_request(app: AppDef, session: str, namespace: str, cfg: Mapping[str, A
         ROLES: json.dumps({role.name: role.num_replicas for role in app.roles}),
     }
     made = kinds.objects(app.roles, job, annotations)
+    if chosen.files:
+        made.insert(0, config_map(job.config_map, job.labels, read_files(chosen.files)))
     values = secret_values(app.roles)
     if values:
         made.insert(0, _secret(job, values))

@@ -179,6 +179,36 @@ def test_the_namespace_is_that_of_the_current_context(home: Path, monkeypatch: p
         assert name() == expected
 
 
+def test_small_files_travel_with_the_job(home: Path) -> None:
+    validate = pytest.importorskip("kubernetes_validate").validate
+    (home / "x.config").write_text("model_dir: 'a'\n")
+    found = app(args=["--config", "x.config", "--other", "x.config.bak"])
+    _, made, _, job = plan(found, files=["x.config"]).request.objects
+    validate({**made}, VERSIONS[-1], strict=True)
+    assert made["kind"] == "ConfigMap" and made["data"] == {"x.config": "model_dir: 'a'\n"}
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["--config", "/tzx/files/x.config", "--other", "x.config.bak"]
+    assert {"name": "files", "configMap": {"name": made["metadata"]["name"]}} in pod["volumes"]
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("none", None, ["'none'", "No such file"]),
+        ("a b", b"x", ["'a b'", "letters, digits"]),
+        ("bin", b"\xff\xfe", ["'bin'", "is no text"]),
+        ("key", b"access_key: hunter2", ["'key'", "password or key"]),
+        ("big", b"x" * 600_000, ["600,000 bytes", "volume"]),
+    ],
+)
+def test_files_that_do_not_travel(home: Path, name: str, content: bytes | None, words: list[str]) -> None:
+    if content is not None:
+        (home / name).write_bytes(content)
+    with pytest.raises(SchedulerError) as error:
+        plan(app(env={}), files=[name])
+    assert all(word in str(error.value) for word in ["files", *words]) and "hunter2" not in str(error.value)
+
+
 # ---- what a job may do
 
 
@@ -202,6 +232,18 @@ def test_shared_memory_is_there() -> None:
     pod = pod_of(plan(app()).request)
     assert {"name": "dshm", "emptyDir": {"medium": "Memory"}} in pod["volumes"]
     assert {"name": "dshm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
+
+
+def test_tolerations_can_be_typed() -> None:
+    written = "tolerations=nvidia.com/gpu:present:NoSchedule;spot:NoExecute;a:b;c,shm_size=1Gi"
+    cfg = KubernetesScheduler("x").run_opts().cfg_from_str(written)
+    found = pod_of(plan(app(), **cfg).request)["tolerations"]
+    assert found == [
+        {"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists", "effect": "NoExecute"},
+        {"key": "a", "operator": "Equal", "value": "b"},
+        {"key": "c", "operator": "Exists"},
+    ]
 
 
 def test_retries_are_counted_by_the_cluster() -> None:

@@ -22,7 +22,7 @@ PREFIX = r"(?P<api>/api/v1|/apis/[^/]+/[^/]+)"
 PATH = re.compile(
     PREFIX + r"(?:/namespaces/(?P<ns>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>log|status))?"
 )
-KNOWN = {"/api/v1": {"pods", "services", "secrets"}, "/apis/batch/v1": {"jobs"}}
+KNOWN = {"/api/v1": {"pods", "services", "secrets", "configmaps"}, "/apis/batch/v1": {"jobs"}}
 CUSTOM = {
     "/apis/batch.volcano.sh/v1alpha1": {"jobs"},
     "/apis/bus.volcano.sh/v1alpha1": {"commands"},
