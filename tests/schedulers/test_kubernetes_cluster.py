@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,32 @@ def test_the_error_of_an_app_is_shown(loopback: Cluster) -> None:
     )
     app_id, _ = loopback.run(script)
     assert loopback.message(app_id) == 'worker[0] exited with 65: no "such" file'
+
+
+@pytest.mark.slow
+def test_from_a_terminal(loopback: Cluster, terminal: Any) -> None:
+    """As a user types it; each command is a process of its own."""
+    run = ["run", "-s", "kubernetes", "--workspace", "", "-cfg", "namespace=ml,image=repo/tzx:1", "jobs.py:job"]
+    handle = terminal.torchx(*run, "--script", "print('hello')").stdout.strip().splitlines()[-1]
+    assert handle.startswith("kubernetes://torchx/ml:job-")
+    app_id = handle.rpartition("/")[2]
+    loopback.until(lambda: loopback.state(app_id) == "SUCCEEDED")
+    assert "SUCCEEDED" in terminal.torchx("status", handle).stdout
+    assert "worker/0 hello" in terminal.torchx("log", handle).stdout
+    assert handle in terminal.torchx("list", "-s", "kubernetes").stdout
+    failed = (
+        terminal.torchx(*run, "--script", "import sys; sys.exit(2)", "--retries", "3").stdout.strip().splitlines()[-1]
+    )
+    loopback.until(lambda: loopback.state(failed.rpartition("/")[2]) == "FAILED")
+    shown = terminal.torchx("status", failed)
+    assert "worker[0] exited with 2" in shown.stdout and "Num Restarts: 0" in shown.stdout
+    endless = terminal.torchx(*run, "--script", "import time; time.sleep(600)").stdout.strip().splitlines()[-1]
+    assert terminal.torchx("cancel", endless).returncode == 0
+    assert loopback.state(endless.rpartition("/")[2]) == "GONE"
+    refused = terminal.torchx(
+        "run", "-s", "kubernetes", "--workspace", "", "-cfg", "kind=pod", "jobs.py:job", "--script", ""
+    )
+    assert refused.returncode != 0 and "kind=" in refused.stderr and "Traceback" not in refused.stderr
 
 
 @pytest.mark.slow
