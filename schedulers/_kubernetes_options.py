@@ -12,7 +12,7 @@ from ._words import SchedulerError, plain, shortened
 KINDS = ("job", "volcano", "jobset", "pytorchjob")
 ENDINGS = ("delete", "suspend")
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-CLOUDS = {"aws": "aws.instance_type", "aliyun": "pai.ecs_spec", "gcp": "gcp.machine_type"}
+CLOUDS = {"aws": "aws.instance_type", "aliyun": "aliyun.instance_type", "gcp": "gcp.machine_type"}
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")

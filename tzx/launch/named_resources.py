@@ -6,7 +6,7 @@ A machine keeps one core and a tenth of its memory for itself; the rest is the j
 from torchx import specs
 
 # Keys of Resource.capabilities, which schedulers look up.
-AWS, ALIYUN, GCP = "aws.instance_type", "pai.ecs_spec", "gcp.machine_type"
+AWS, ALIYUN, GCP = "aws.instance_type", "aliyun.instance_type", "gcp.machine_type"
 
 
 def tzx_cpu_4() -> specs.Resource:
