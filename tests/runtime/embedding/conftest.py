@@ -1,7 +1,9 @@
 """Small features, batches of Python lists, and the slow, obvious way to embed them."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,10 @@ from google.protobuf import text_format
 from tzx.runtime.data.batch import Batch, BatchLayout, Elements, Jagged
 from tzx.runtime.protos.feature_pb2 import IdFeature, RawFeature
 from tzx.runtime.protos.model_pb2 import FeatureGroupConfig
+
+sys.path.insert(0, str(Path(__file__).parent))  # for sparse_oracle, which workers also import
+
+from sparse_oracle import update_table
 
 
 @dataclass(frozen=True)
@@ -135,5 +141,6 @@ def kit() -> SimpleNamespace:
         "random_rows": random_rows,
         "pool": pool,
         "layout": BatchLayout.from_features,
+        "update_table": update_table,
     }
     return SimpleNamespace(**helpers)

@@ -47,6 +47,40 @@ def test_between_two_accumulated_updates(config, root):
     assert_resuming_is_exact(config, root, stop=10, end=15)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam_optimizer",
+        "lars_sgd_optimizer",
+        "lamb_optimizer",
+        "partial_rowwise_lamb_optimizer",
+        "partial_rowwise_adam_optimizer",
+        "rowwise_adagrad_optimizer",
+    ],
+)
+def test_with_every_table_optimizer(config, root, optimizer):
+    getattr(config.train_config.sparse_optimizer, optimizer).lr = 0.05
+    config.model_config.deepfm.wide_embedding_dim = 1
+    assert_resuming_is_exact(config, root, stop=4, end=7)
+
+
+def test_with_data_parallel_tables(config, root):
+    config.train_config.sparse_optimizer.adam_optimizer.lr = 0.05
+    config.feature_configs[0].id_feature.embedding_constraints.sharding_types.append("data_parallel")
+    assert_resuming_is_exact(config, root, stop=4, end=7)
+
+
+def test_evaluation_does_not_count_as_a_step_of_the_tables(config, root):
+    config.train_config.sparse_optimizer.adam_optimizer.lr = 0.05
+    config.train_config.save_checkpoints_steps = 2  # each is followed by an evaluation
+    train_to(config, 6)
+    often = weights(config, 6)
+    config.model_dir, config.train_config.save_checkpoints_steps = str(root / "once"), 100
+    train_to(config, 6)
+    once = weights(config, 6)
+    assert [name for name in once if not torch.equal(once[name], often[name])] == []
+
+
 def test_with_dropout(config, root):
     config.model_config.deepfm.deep.dropout_ratio.append(0.3)
     assert_resuming_is_exact(config, root, stop=7, end=12)

@@ -21,6 +21,7 @@ from tzx.runtime.training.saving import Saver
 from tzx.runtime.training.seeds import seed_step
 from tzx.runtime.training.session import Session
 from tzx.runtime.training.summaries import Summaries
+from tzx.runtime.training.table_optimizers import set_table_steps
 
 logger = logging.getLogger("tzx")
 
@@ -103,6 +104,7 @@ class TrainingLoop:
             optimizer.set_lr(session.step, session.epoch)
         if session.table_optimizer is not None:
             session.table_optimizer.optimizer.zero_grad()  # hands the learning rate to the fused kernels
+            set_table_steps(session.table_optimizer.optimizer, session.table_steps)
         if session.id_maps is not None:
             batch = session.id_maps.learn(batch, session.step + 1, counted=not filling)
         batch = batch.to(session.process.device, non_blocking=True)
@@ -115,7 +117,7 @@ class TrainingLoop:
             session.id_maps.set_miss_rows()
         if (session.step + 1) % accumulate == 0:
             self._update_dense()
-        session.step += 1
+        session.step, session.table_steps = session.step + 1, session.table_steps + 1
         if not filling:
             session.model.update_train_metrics(predictions, batch)
         return losses

@@ -12,37 +12,33 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchrec.distributed import DistributedModelParallel
 from torchrec.distributed.types import ShardingEnv
 
-from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
-from tzx.runtime.embedding.tables import table_device
-from tzx.runtime.errors import ConfigError, UserError
+from tzx.runtime.embedding.cluster import Cluster
+from tzx.runtime.embedding.plan_files import describe_plan
+from tzx.runtime.embedding.sharders import make_sharders
+from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
-from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training.batches import StopRequest
 from tzx.runtime.training.checkpoint import foreign_checkpoints
 from tzx.runtime.training.ema import MovingAverage
-from tzx.runtime.training.id_maps import IdMaps, Part, Placing, make_id_maps, restrict
+from tzx.runtime.training.id_maps import IdMaps, Part, Placing, make_id_maps
 from tzx.runtime.training.lock import Lock
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
+from tzx.runtime.training.planning import LossModule, is_table, request_plan
 from tzx.runtime.training.precision import make_scaler, set_tf32
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.schedules import make_schedule
 from tzx.runtime.training.seeds import seed_everything
 from tzx.runtime.training.settings import RunSettings
-from tzx.runtime.training.sharding import describe_plan, make_constraints, make_plan, make_sharders
+from tzx.runtime.training.sharding import make_plan
 from tzx.runtime.training.storage import location
-from tzx.runtime.training.table_optimizers import (
-    check_table_optimizer,
-    fuse_table_optimizer,
-    initial_accumulator,
-    initialise_accumulators,
-)
+from tzx.runtime.training.table_optimizers import initial_accumulator, initialise_accumulators
 from tzx.runtime.training.threads import set_threads
 
 logger = logging.getLogger("tzx")
@@ -50,20 +46,6 @@ logger = logging.getLogger("tzx")
 logging.getLogger("torch.fx").setLevel(logging.ERROR)  # warns once per process about a function torchrec calls
 
 PREFIX = "model."  # what LossModule puts before the model's parameter names
-
-
-class LossModule(nn.Module):
-    """Predictions and losses of a batch in one forward pass, so that one wrapper can shard and replicate all of it."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return losses and detached predictions."""
-        predictions = self.model.predict(batch)
-        losses = self.model.loss(predictions, batch)
-        return losses, {name: p.detach() for name, p in predictions.items()}
 
 
 @dataclass
@@ -83,6 +65,7 @@ class Session:
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     id_maps: IdMaps | None = None
     step: int = 0
+    table_steps: int = 0  # updates that the state of the table optimizer has seen
     epoch: int = 0
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
     saved: Path | None = None  # the newest checkpoint in model_dir that this session has written or started from
@@ -130,35 +113,18 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     seed_everything(settings.seed, settings.deterministic)
     set_tf32(config.train_config)
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
-    with table_device("meta"):  # shards are made and initialised where the plan puts them
-        model = build_model(config, features)
-    _check_widths(model)
-    dense = sum(p.numel() for name, p in model.named_parameters() if not _is_table(name))
-    set_threads(dense, config.data_config.batch_size, process)
-    tables = {name: table.feature_names for name, table in model.tables.items()}
-    which = check_table_optimizer(config.train_config.sparse_optimizer, process.device) if training else ""
-    if which:
-        fuse_table_optimizer(config.train_config.sparse_optimizer, _table_weights(model), which)
-    loss_module = LossModule(model)
-    constraints = make_constraints(tables, features.by_name, config.train_config, process.world_size)
-    restrict(constraints, model.tables, process.device.type)
-    plan = make_plan(loss_module, constraints, process)
+    planner = config.train_config.sharding_planner
+    cluster = Cluster.from_config(planner, process.world_size, process.local_world_size, process.device.type)
+    request = request_plan(config, features, cluster, training)
+    set_threads(request.dense_parameters, config.data_config.batch_size, process)
+    plan = make_plan(request, process, planner.plan_file)
     seed_everything(settings.seed + process.rank, settings.deterministic)  # ranks initialise different table shards
-    sharded = _shard(loss_module, plan, process)
+    model = request.module.model
+    sharded = _shard(request.module, plan, process)
     session = Session(config, process, settings, features, model, sharded, describe_plan(plan))
-    session = _with_optimizers(session, which) if training else session
+    session = _with_optimizers(session) if training else session
     session.id_maps = _make_id_maps(session)
     return session
-
-
-def _check_widths(model: Model) -> None:
-    """FBGEMM's fused kernels move four floats at a time and assert on anything else."""
-    odd = [f"{table.name} ({table.dim})" for table in model.tables.values() if table.dim % 4]
-    if odd:
-        raise ConfigError(
-            f"the width of an embedding table must be a multiple of 4, but it is not for {', '.join(odd)}; "
-            f"change embedding_dim, or wide_embedding_dim of the model"
-        )
 
 
 def _shard(module: LossModule, plan: Any, process: Process) -> DistributedModelParallel:
@@ -169,26 +135,13 @@ def _shard(module: LossModule, plan: Any, process: Process) -> DistributedModelP
             env=ShardingEnv.from_process_group(torch.distributed.group.WORLD),
             device=process.device,
             plan=plan,
-            sharders=make_sharders(process.device),
+            sharders=make_sharders(process.device.type),
             init_data_parallel=process.world_size > 1,
         )
     return sharded
 
 
-def _table_weights(model: Model) -> list[tuple[nn.Parameter, bool]]:
-    """Weight of every table, and whether it is trained."""
-    weights = []
-    for name, parameter in model.named_parameters():
-        if _is_table(name):
-            weights.append((parameter, model.tables[name.split(".")[-2]].trainable))
-    return weights
-
-
-def _is_table(parameter_name: str) -> bool:
-    return ".collection." in parameter_name
-
-
-def _with_optimizers(session: Session, which: str) -> Session:
+def _with_optimizers(session: Session) -> Session:
     config = session.config.train_config
     fused: Any = session.sharded.fused_optimizer
     table_optimizer = None
@@ -196,7 +149,7 @@ def _with_optimizers(session: Session, which: str) -> Session:
         for group in fused.param_groups:
             group["frozen"] = group["lr"] == 0
         initialise_accumulators(config.sparse_optimizer, fused)
-        base_lr = getattr(config.sparse_optimizer, which).lr
+        base_lr = getattr(config.sparse_optimizer, config.sparse_optimizer.WhichOneof("optimizer")).lr
         schedule, by_epoch = make_schedule(config.sparse_optimizer, base_lr)
         table_optimizer = ScheduledOptimizer("tables", fused, schedule, by_epoch)
     dense = build_dense_optimizers(config.dense_optimizer, _dense_parameters(session))
@@ -208,7 +161,7 @@ def _with_optimizers(session: Session, which: str) -> Session:
 
 
 def _make_id_maps(session: Session) -> IdMaps | None:
-    weights = {name: weight for name, weight in session.sharded.state_dict().items() if _is_table(name)}
+    weights = {name: weight for name, weight in session.sharded.state_dict().items() if is_table(name)}
     optimizer: Any = session.table_optimizer.optimizer if session.table_optimizer else None
     states = optimizer.state_dict()["state"] if optimizer else {}
     process, config = session.process, session.config.train_config.sparse_optimizer
@@ -218,7 +171,7 @@ def _make_id_maps(session: Session) -> IdMaps | None:
 
 def _dense_parameters(session: Session) -> Iterator[tuple[str, nn.Parameter]]:
     for name, parameter in session.sharded.named_parameters():
-        if not hasattr(parameter, "_in_backward_optimizers") and not _is_table(name):
+        if not hasattr(parameter, "_in_backward_optimizers") and not is_table(name):
             yield name, parameter
 
 

@@ -60,6 +60,7 @@ def snapshot(session: Session) -> ckpt.Snapshot:
         "dataloader_state.json": _merged_position(session),
         "meta": {
             "step": session.step,
+            "table_steps": session.table_steps,
             "epoch": session.epoch,
             "ema_updates": session.ema.updates if session.ema else 0,
             "grad_scaler": session.scaler.state_dict(),
@@ -138,6 +139,8 @@ def load_optimizers(session: Session, checkpoint: Path) -> None:
     if not folder.is_dir():
         logger.warning("%s has no optimizer state; optimizers start afresh", checkpoint)
         return
+    meta = ckpt.read_json(checkpoint / "meta", {})
+    session.table_steps = meta.get("table_steps", meta.get("step", ckpt.step_of(checkpoint)))
     left = load_dense_state(folder, session.dense_optimizers, PREFIX)
     if session.table_optimizer is not None:
         left += load_tensors(folder, table_state(session.table_optimizer.optimizer, PREFIX))

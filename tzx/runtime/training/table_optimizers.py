@@ -1,6 +1,6 @@
-"""Sparse optimizers: fused by FBGEMM into the backward pass of embedding tables.
+"""Sparse optimizers: fused into the backward pass of embedding tables, by FBGEMM or by our own row tables.
 
-On CPU, FBGEMM fuses SGD, Adagrad and row-wise Adagrad; the others need a GPU. Frozen tables get SGD with rate 0.
+Frozen tables get SGD with rate 0.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,11 @@ from google.protobuf.message import Message
 from torch import nn
 from torch.distributed.optim import _apply_optimizer_in_backward
 from torchrec import optim as fused
+from torchrec.distributed.utils import optimizer_type_to_emb_opt_type
 
+from tzx.runtime.embedding.row_tables import RowTables
+from tzx.runtime.embedding.row_updates import RULES, Rule
+from tzx.runtime.embedding.sharders import ANY_WIDTH
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.optimizer_pb2 import SparseOptimizer, WeightDecayMode
 
@@ -25,31 +29,34 @@ _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
     "partial_rowwise_lamb_optimizer": fused.PartialRowWiseLAMB,
     "partial_rowwise_adam_optimizer": fused.PartialRowWiseAdam,
 }
-_ON_CPU = ("sgd_optimizer", "adagrad_optimizer", "rowwise_adagrad_optimizer")
 
 
-def check_table_optimizer(config: SparseOptimizer, device: torch.device) -> str:
+def check_table_optimizer(config: SparseOptimizer, device_type: str) -> str:
     """Return the name of the configured optimizer, or raise ConfigError when this device cannot run it."""
     which = config.WhichOneof("optimizer")
     if which is None:
         raise ConfigError(f"sparse_optimizer: choose one of {', '.join(_CLASSES)}")
     if which not in _CLASSES:
         raise ConfigError(f"sparse_optimizer.{which} has no fused kernel; choose one of {', '.join(_CLASSES)}")
-    if device.type == "cpu" and which not in _ON_CPU:
-        raise ConfigError(
-            f"sparse_optimizer.{which} is not available on CPU yet; use {' or '.join(_ON_CPU)}, or train on a GPU"
-        )
+    if which == "lars_sgd_optimizer" and device_type != "cpu":
+        raise ConfigError(f"sparse_optimizer.{which} runs on CPU only: TorchRec cannot save its state on GPU")
     return which
+
+
+def rule_of(which: str) -> Rule:
+    """States and formula of an optimizer, by its field."""
+    kind = optimizer_type_to_emb_opt_type(_CLASSES[which])
+    assert kind is not None, which
+    return RULES[kind.value]
 
 
 def fuse_table_optimizer(config: SparseOptimizer, tables: Iterable[tuple[nn.Parameter, bool]], which: str) -> None:
     """Attach the optimizer to table weights, given with whether they are trainable, before they are sharded."""
     options = getattr(config, which)
     for weight, trainable in tables:
-        if trainable:
-            _apply_optimizer_in_backward(_CLASSES[which], [weight], _arguments(options))
-        else:
-            _apply_optimizer_in_backward(fused.SGD, [weight], {"lr": 0.0})
+        extra = {ANY_WIDTH: True} if weight.shape[1] % 4 else {}
+        cls, arguments = (_CLASSES[which], _arguments(options)) if trainable else (fused.SGD, {"lr": 0.0})
+        _apply_optimizer_in_backward(cls, [weight], arguments | extra)
 
 
 def _arguments(options: Message) -> dict[str, Any]:
@@ -74,6 +81,21 @@ def initial_accumulator(config: SparseOptimizer) -> float:
     """What the optimizer state of a row starts from: 0, but for Adagrad's accumulators."""
     which = config.WhichOneof("optimizer")
     return config.adagrad_optimizer.initial_accumulator_value if which == "adagrad_optimizer" else 0.0
+
+
+def set_table_steps(optimizer: Any, steps: int) -> None:
+    """Tell the kernels how many updates their tables have had; Adam and LAMB correct for it.
+
+    Kernels count for themselves, but lose count when a run resumes, and FBGEMM's also count evaluation.
+    """
+    for _, part in getattr(optimizer, "optimizers", ()):
+        set_table_steps(part, steps)
+    kernels = [optimizer._emb_module] if hasattr(optimizer, "_emb_module") else getattr(optimizer, "kernels", ())
+    for kernel in kernels:
+        if isinstance(kernel, RowTables):
+            kernel.set_optimizer_step(steps)
+        elif hasattr(kernel, "iter_cpu"):
+            kernel.iter_cpu.fill_(steps)  # what it computes with; its counter on the device only goes into its buffers
 
 
 def initialise_accumulators(config: SparseOptimizer, optimizer: Any) -> None:
