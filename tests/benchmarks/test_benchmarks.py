@@ -65,6 +65,14 @@ def test_the_suite_shows_figures_and_compares_ratios(folder: Path):
     assert set(kept["ratios"]) == {"step deepfm: share of GEMM limit", "loader hashed: share of a Parquet scan"}
 
 
+@pytest.mark.slow
+def test_dynamic_tables(folder: Path):
+    result = _run("dynamic_tables.py", folder, "--ids", 20_000, "--batch", 2_000, "--steps", 3, "--skew", 1.2)
+    assert result.returncode == 0, result.stderr
+    for figure in ("bytes per live id", "dynamic / plain", "map alone, read only", "evicted", "Zipf 1.2"):
+        assert figure in result.stdout
+
+
 def test_a_ratio_is_worse_when_it_is_below_its_tolerance():
     suite = _load("suite")
     stored = {"a": {"ratio": 0.5, "tolerance": 0.2}, "b": {"ratio": 0.5, "tolerance": 0.2}}

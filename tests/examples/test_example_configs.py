@@ -29,11 +29,12 @@ def path(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_there_are_seven_examples():
+def test_there_are_eight_examples():
     assert [path.stem for path in CONFIGS] == [
         "deepfm_criteo",
         "deepfm_movielens",
         "din_movielens",
+        "din_taobao_dynamic",
         "dlrm_criteo",
         "mmoe_movielens",
         "mmoe_taobao",
