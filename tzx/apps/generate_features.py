@@ -35,6 +35,7 @@ def _generate(args: argparse.Namespace) -> int:
     from tzx.runtime.data.cores import cores_for_me
     from tzx.runtime.data.generating import GeneratingOptions, generate_files
     from tzx.runtime.errors import UserError
+    from tzx.runtime.features.tolerance import told
     from tzx.runtime.training.process import Process
 
     config = load_with_paths(args, ("train_input_path", "eval_input_path"))
@@ -58,7 +59,7 @@ def _generate(args: argparse.Namespace) -> int:
     files = ", ".join(summary.files) or "no file, as this process had no rows"
     print(f"{summary.rows:,} rows in {summary.seconds:.1f} s ({rate:,.0f} rows/s): {files}")
     if summary.bad_values:
-        print(f"taken as missing: {', '.join(f'{n:,} of {name}' for name, n in sorted(summary.bad_values.items()))}")
+        print(f"taken as missing: {told(summary.bad_values)}")
     print(f"train on it: python -m tzx.apps.train --config {summary.config}")
     return 0
 

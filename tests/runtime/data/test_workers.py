@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tzx.runtime.data import cores
+from tzx.runtime.data import cores, loader
 from tzx.runtime.data.batch import Batch, map_tensors
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.workers import Worker, WorkerError, useful_workers
 from tzx.runtime.errors import DataError, TransientError
+from tzx.runtime.protos import data_pb2
 
 Make = Callable[..., DataLoader]
 Kit = Any
@@ -125,6 +126,25 @@ def test_bad_data_is_told_alike(
     assert all(not is_running(w.pid) for w in started)
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(0, 1), (0, 2), (1, 1), (2, 1)])
+def test_bad_values_are_counted_wherever_batches_are_made(
+    tmp_path: Path, kit: Kit, started: list[Worker], workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "cores_for_me", lambda _: 2)
+    texts = ["?" if i % 10 == 3 else str(i) for i in range(100)]
+    table = pa.table({"row": texts, "x": ["1"] * 99 + ["y"], "label": [0] * 100})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10)
+    config = kit.data_config(batch_size=8, fg_mode=2, fg_threads=threads, bad_value_policy=data_pb2.BAD_VALUE_DEFAULT)
+    data = kit.loader(config, kit.feature_set(config), str(tmp_path / "a.parquet"), num_workers=workers)
+    seen = []
+    for batch in data.epoch():
+        seen.append((batch.size, data.bad_values["row"]))
+    total = np.cumsum([size for size, _ in seen])
+    # So many of the rows handed out, not of those that lie ready.
+    assert [count for _, count in seen] == [sum(i % 10 == 3 for i in range(end)) for end in total]
+    assert data.bad_values == {"row": 10, "x": 1}
+
+
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """A feature set from a module on the path, whose `generate` does what is asked."""
@@ -139,9 +159,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     yield make
 
 
-def loader_with(features: Any, loader: DataLoader) -> DataLoader:
-    loader._transform = replace(loader._transform, features=features)
-    return loader
+def loader_with(features: Any, data: DataLoader) -> DataLoader:
+    data._transform = replace(data._transform, features=features)
+    return data
 
 
 def test_a_bug_in_a_worker_shows_its_traceback(

@@ -2,12 +2,15 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tzx.runtime.errors import DataError, UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
+from tzx.runtime.protos import data_pb2
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.jobs import TrainOptions, evaluate_checkpoint, train
 from tzx.runtime.training.tensor_files import load_unsharded
@@ -43,6 +46,24 @@ def test_evaluating_a_checkpoint_gives_what_training_reported(config, root):
     older = evaluate_checkpoint(config, str(root / "run" / "model.ckpt-15"), "older.txt")
     assert older["auc"] == pytest.approx(results(root / "run")[0]["auc"], abs=1e-9)
     assert json.loads((root / "run" / "older.txt").read_text())["global_step"] == 15
+
+
+def test_bad_values_are_told_and_kept_with_the_results(config, root, caplog):
+    for path, bad in (("train0", 30), ("eval", 4)):
+        table = pq.read_table(root / f"{path}.parquet")
+        users = [str(user) if at >= bad else "?" for at, user in enumerate(table["user"].to_pylist())]
+        pq.write_table(table.set_column(0, "user", pa.array(users)), root / f"{path}.parquet")
+    train1 = pq.read_table(root / "train1.parquet")
+    pq.write_table(train1.set_column(0, "user", train1["user"].cast(pa.string())), root / "train1.parquet")
+    config.data_config.bad_value_policy = data_pb2.BAD_VALUE_DEFAULT
+    with caplog.at_level("WARNING", "tzx"):
+        train(config, TrainOptions())
+        evaluate_checkpoint(config, None, "eval_result.txt")
+    lines = results(root / "run")
+    assert lines[-1]["bad_values"] == {"train": {"user": 60}, "eval": {"user": 4}}
+    assert lines[0]["bad_values"]["train"]["user"] <= 30 and lines[0]["bad_values"]["eval"] == {"user": 4}
+    assert json.loads((root / "run" / "eval_result.txt").read_text())["bad_values"] == {"eval": {"user": 4}}
+    assert "bad values taken as missing so far: 60 of user" in caplog.text
 
 
 @pytest.mark.parametrize("stop", [10, 25, 33])

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -49,3 +53,17 @@ def test_a_seed_flag_wins_over_the_environment_which_wins_over_the_default():
     assert RunSettings.from_env(None, {"TORCH_MANUAL_SEED": "7"}).seed == 7
     assert RunSettings.from_env(3, {"TORCH_MANUAL_SEED": "7"}).seed == 3
     assert RunSettings.from_env(None, {"USE_DETERMINISTIC_ALGORITHMS": "true"}).deterministic
+
+
+def test_counts_are_summed_over_processes():
+    code = (
+        "from tzx.runtime.training.process import Process; p = Process.from_env(); p.join_group(); "
+        "print(sorted(p.summed([{'a': 1}, {'a': 2, 'b': 5}][p.rank]).items()), flush=True); p.leave_group()"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d",
+               "--rdzv_endpoint", "localhost:0", "--no-python", sys.executable, "-c", code]  # fmt: skip
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=180
+    )
+    assert done.stdout.splitlines() == ["[('a', 3), ('b', 5)]"] * 2, done.stderr
+    assert Process().summed({"a": 1}) == {"a": 1}

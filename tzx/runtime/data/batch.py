@@ -65,6 +65,7 @@ class Batch:
     reserved: pa.RecordBatch | None = None
     position: Mapping[str, int] | None = None  # where this rank's epoch goes on after this batch
     has_rows: bool = False  # ids of tables that grow with the data have been replaced by rows
+    bad_values: Mapping[str, int] = field(default_factory=dict)  # taken as missing, by feature
 
     def dense_of(self, name: str) -> Tensor:
         """Values of a dense feature, [B, value_dim]."""

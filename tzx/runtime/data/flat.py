@@ -60,6 +60,7 @@ class Contents:
     size: int
     sections: dict[str, Section] = field(default_factory=dict)
     sequences: dict[str, SequenceSpan] = field(default_factory=dict)
+    bad_values: dict[str, int] = field(default_factory=dict)  # taken as missing, by feature
 
 
 Parts = dict[str, tuple[str, list[Array]]]  # section -> dtype and the arrays to lay end to end

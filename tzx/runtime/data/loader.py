@@ -6,6 +6,7 @@ worker processes, and stays a few batches ahead of the consumer (prefetch.py).
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +67,7 @@ class LoaderOptions:
 
 
 class DataLoader:
-    """Batches of one data set."""
+    """Batches of one data set. `bad_values` counts, by feature, what was taken as missing in those given out."""
 
     def __init__(
         self, data_config: data_pb2.DataConfig, features: "FeatureSet", paths: str, options: LoaderOptions
@@ -80,6 +81,7 @@ class DataLoader:
         self._config, self._options, self._features = data_config, options, features
         self.layout = BatchLayout.from_features(features.features)
         self.wait_seconds = 0.0
+        self.bad_values = Counter[str]()
         self._told = False
         self._needs_labels = options.mode != "predict"
         cores = cores_for_me(options.local_world_size)
@@ -130,6 +132,7 @@ class DataLoader:
             self.wait_seconds += time.perf_counter() - began
             if batch is None:
                 return
+            self.bad_values.update(batch.bad_values)
             yield batch
 
     def _settings(self, epoch: int) -> Settings:

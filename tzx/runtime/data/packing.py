@@ -45,6 +45,7 @@ def unpack(contents: Contents, block: Tensor, layout: BatchLayout) -> Batch:
         weighted_ids=weighted,
         sequence_ids=Jagged(tensors["sequence_ids.values"], tensors["sequence_ids.lengths"]),
         sequences=_sequences(contents, tensors),
+        bad_values=contents.bad_values,
     )
     for name, tensor in tensors.items():
         kind, _, column = name.partition("/")

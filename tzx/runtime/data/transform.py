@@ -20,6 +20,8 @@ class FeatureGenerator(Protocol):
 
     def generate(self, record_batch: pa.RecordBatch, is_training: bool = False) -> Mapping[str, FeatureData]: ...  # noqa: D102
 
+    def take_bad_values(self) -> dict[str, int]: ...  # noqa: D102
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -40,7 +42,9 @@ class Transform:
         if self.is_training and self.mask_probability > 0:
             batch = self._with_mask(batch, key)
         arrays = self.features.generate(batch, self.is_training)
-        return flatten(arrays, self.layout, batch.num_rows, columns, allocate)
+        contents, block = flatten(arrays, self.layout, batch.num_rows, columns, allocate)
+        contents.bad_values = self.features.take_bad_values()
+        return contents, block
 
     def _with_mask(self, batch: pa.RecordBatch, key: tuple[int, ...]) -> pa.RecordBatch:
         generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))

@@ -133,6 +133,10 @@ class FeatureSet:
         """Bad rows or elements by feature, that this process has taken as missing under BAD_VALUE_DEFAULT."""
         return self._bad_values.as_dict()
 
+    def take_bad_values(self) -> dict[str, int]:
+        """Those of the batches that this thread has made since it last asked."""
+        return self._bad_values.take()
+
     def trace(self, record_batch: pa.RecordBatch, tolerant: bool = False) -> Iterator[Traced]:
         """The stages of every feature of a batch, stubs too, each after those it reads; see `Traced`.
 

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ class BadValueCounts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
+        self._of_thread = threading.local()
 
     def __reduce__(self) -> tuple[type["BadValueCounts"], tuple[()]]:
         # Every process counts what it sees itself.
@@ -29,8 +31,17 @@ class BadValueCounts:
         with self._lock:
             return dict(self._counts)
 
+    def take(self) -> dict[str, int]:
+        """Counts by feature name that this thread has added since it last took them."""
+        taken = dict(getattr(self._of_thread, "counts", {}))
+        self._of_thread.counts = Counter[str]()
+        return taken
+
     def add(self, feature: str, count: int, example: str) -> None:
         """Count, and log the first one and whenever there are ten times as many."""
+        if not hasattr(self._of_thread, "counts"):
+            self._of_thread.counts = Counter[str]()
+        self._of_thread.counts[feature] += count
         with self._lock:
             before = self._counts.get(feature, 0)
             self._counts[feature] = after = before + count
@@ -38,6 +49,11 @@ class BadValueCounts:
             logging.getLogger("tzx").warning(
                 "%s; taken as missing, as bad_value_policy asks (%d of this feature so far)", example, after
             )
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Counts by feature as a user reads them."""
+    return ", ".join(f"{count:,} of {name}" for name, count in sorted(counts.items()))
 
 
 @dataclass(frozen=True)

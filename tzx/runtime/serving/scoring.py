@@ -24,6 +24,7 @@ from tzx.runtime.data.loader import DataLoader, LoaderOptions
 from tzx.runtime.data.writers import WriterKind, open_writer
 from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
+from tzx.runtime.features.tolerance import told
 from tzx.runtime.protos.data_pb2 import DatasetType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.debugging import COLUMN, describe_rows
@@ -105,6 +106,8 @@ def score(scorer: Scorer, options: ScoringOptions) -> ScoringSummary:
             for rows in scored:
                 writer.write(rows)
                 progress.add(rows.num_rows, loader.wait_seconds)
+    if loader.bad_values:
+        logger.warning("bad values taken as missing: %s", told(loader.bad_values))
     return progress.summary(writer.path)
 
 

@@ -2,11 +2,14 @@
 
 import json
 import logging
+from collections import Counter
 
 import torch
 
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import Preempted
+from tzx.runtime.features.tolerance import told
+from tzx.runtime.protos.data_pb2 import BAD_VALUE_DEFAULT
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
 from tzx.runtime.training.best import RESULTS
 from tzx.runtime.training.precision import autocast
@@ -51,10 +54,21 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
     return {name: float(value) for name, value in sorted(model.compute_metrics().items())}
 
 
-def record(session: Session, metrics: dict[str, float]) -> None:
-    """Log metrics and append them to the results file of the model directory (rank 0)."""
+def bad_values(session: Session, **counts: Counter[str]) -> dict[str, dict[str, int]]:
+    """Bad values by data set and feature, over all processes, each of which has to ask."""
+    if session.config.data_config.bad_value_policy != BAD_VALUE_DEFAULT:
+        return {}
+    summed = {name: session.process.summed(count) for name, count in counts.items()}
+    return {name: count for name, count in summed.items() if count}
+
+
+def record(session: Session, metrics: dict[str, float], bad: dict[str, dict[str, int]], name: str = RESULTS) -> None:
+    """Log metrics and append them to a results file of the model directory (rank 0)."""
     if not session.process.is_chief:
         return
+    for data, counts in bad.items():
+        logger.warning("bad values of %s data taken as missing so far: %s", data, told(counts))
     shown = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
     logger.info("eval  step %d  %s", session.step, shown)
-    append_line(session.model_dir / RESULTS, json.dumps({"global_step": session.step, **metrics}))
+    content = {"global_step": session.step, **metrics, **({"bad_values": bad} if bad else {})}
+    append_line(session.model_dir / name, json.dumps(content))

@@ -1,7 +1,7 @@
 """What the train and eval apps do, from a checked config to files in the model directory."""
 
-import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tzx.runtime.errors import UserError
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training import state
-from tzx.runtime.training.evaluation import evaluate, record
+from tzx.runtime.training.evaluation import bad_values, evaluate, record
 from tzx.runtime.training.lock import Lock, locked
 from tzx.runtime.training.loop import TrainingLoop
 from tzx.runtime.training.ownership import begun_by_this_job, note_job
@@ -19,7 +19,7 @@ from tzx.runtime.training.process import Process, restarts
 from tzx.runtime.training.ranks import Ranks
 from tzx.runtime.training.session import Session, build_session, check_model_dir
 from tzx.runtime.training.settings import RunSettings
-from tzx.runtime.training.storage import append_line, location
+from tzx.runtime.training.storage import location
 from tzx.runtime.training.summaries import Summaries
 
 logger = logging.getLogger("tzx")
@@ -53,9 +53,11 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
 
         def on_checkpoint() -> None:
             if eval_loader is not None:
+                before = Counter(eval_loader.bad_values)
                 with session.averaged(_wants_ema(config)):
                     metrics = evaluate(session, eval_loader)
-                record(session, metrics)
+                seen = eval_loader.bad_values - before
+                record(session, metrics, bad_values(session, train=train_loader.bad_values, eval=seen))
                 board.scalars("metric", metrics, session.step)
 
         TrainingLoop(session, train_loader, on_checkpoint).run()
@@ -74,8 +76,8 @@ def evaluate_checkpoint(config: EasyRecConfig, checkpoint: str | None, result_na
         if process.is_chief:
             logger.info("evaluating %s on %s rows", path, f"{loader.num_rows:,}")
         metrics = evaluate(session, loader)
+        record(session, metrics, bad_values(session, eval=loader.bad_values), result_name)
         if process.is_chief:
-            append_line(session.model_dir / result_name, json.dumps({"global_step": session.step, **metrics}))
             board = Summaries(session.model_dir / "eval", enabled=config.train_config.use_tensorboard)
             board.scalars("metric", metrics, session.step)
             board.close()

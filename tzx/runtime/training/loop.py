@@ -12,6 +12,7 @@ from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import ConfigError, DataError, Preempted
+from tzx.runtime.features.tolerance import told
 from tzx.runtime.training.advice import WaitingAdvice
 from tzx.runtime.training.batches import LockstepBatches, one_row_batch
 from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
@@ -51,6 +52,7 @@ class TrainingLoop:
         wants_board = process.is_chief and self._config.use_tensorboard
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
         self._evaluated_step = -1
+        self._bad_values_told = 0
         self._first = True
 
     def run(self) -> None:
@@ -65,6 +67,7 @@ class TrainingLoop:
             with StepProfiler(self._session, self._config.is_profiling) as profiler:
                 while not self._is_done():
                     self._run_epoch(profiler)
+            self._tell_bad_values()
             self._checkpoint()
             self._saver.finish()
         finally:
@@ -162,6 +165,7 @@ class TrainingLoop:
         self._progress.line(f"epoch {session.epoch}  step {step}", shown, self._loader.wait_seconds)
         if session.process.is_chief:
             self._advice.consider(self._progress.waited)
+        self._tell_bad_values()
         if self._summaries.wants("loss"):
             self._summaries.scalars("loss", values | total, step)
         if self._summaries.wants("learning_rate"):
@@ -200,3 +204,11 @@ class TrainingLoop:
     def _preempt(self) -> None:
         path = self._saver.save(wait=True)
         raise Preempted(f"stopped by SIGTERM at step {self._session.step}; saved {path}; go on with --continue_train")
+
+    def _tell_bad_values(self) -> None:
+        """Log how many bad values this process has met, when there are more than before."""
+        counts = self._loader.bad_values
+        if counts.total() > self._bad_values_told and self._session.process.is_chief:
+            self._bad_values_told = counts.total()
+            whose = " by this process" if self._session.process.world_size > 1 else ""
+            logger.warning("bad values taken as missing so far%s: %s", whose, told(counts))

@@ -1,6 +1,7 @@
 """The one place that reads what the launcher says about this process."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,6 +52,14 @@ class Process:
         backend = "cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo"
         store = dist.HashStore() if self.world_size == 1 else None
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world_size, timeout=self.timeout)
+
+    def summed(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Counts by name over all processes, each of which has to ask."""
+        if self.world_size == 1:
+            return dict(counts)
+        every: list[dict[str, int]] = [{} for _ in range(self.world_size)]
+        dist.all_gather_object(every, dict(counts))
+        return dict(sum(map(Counter, every), Counter[str]()))
 
     def leave_group(self) -> None:
         """Undo `join_group`."""
