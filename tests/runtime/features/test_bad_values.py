@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -149,13 +150,20 @@ def test_a_stub_that_others_read(make_features):
     assert features.bad_values == {"g": 1}
 
 
+@pytest.mark.parametrize("policy", ["BAD_VALUE_ERROR", "BAD_VALUE_DEFAULT"])
 @pytest.mark.parametrize("kind", PLAIN)
-def test_huge_cells(make_features, kind):
-    features = make_features("FG_NORMAL", PLAIN[kind], data=TOLERANT)
-    long = "x" * 10_000_000
+def test_huge_cells(make_features, kind, policy):
+    features = make_features("FG_NORMAL", PLAIN[kind], data=f"bad_value_policy: {policy}")
+    alone = make_features("FG_NORMAL", PLAIN[kind], data=TOLERANT)
+    long, lists = "x" * 10_000_000, pa.array([["1"], ["1"] * 1_000_000])
     many = ",".join(["1"] * 1_000_000)
-    made = features.generate(pa.record_batch({"a": [long, "1", many], "b": ["1", "1", "1"]}))["f"]
-    assert len(slots(made)) == 3
-    lists = pa.array([["1"] * 1_000_000, ["2"]])
-    if kind not in ("match",):
-        assert len(slots(features.generate(pa.record_batch({"a": lists, "b": ["1", "1"]}))["f"])) == 2
+    for column in (pa.array(["1", long]), pa.array(["1", many]), lists):
+        batch = pa.record_batch({"a": column, "b": ["1", "1"]})
+        try:
+            made = slots(features.generate(batch)["f"])
+        except DataError as error:
+            assert policy == "BAD_VALUE_ERROR" and alone.generate(batch) and alone.bad_values
+            assert re.match(r"feature 'f', column '[ab]', row \d", str(error)) and len(str(error)) < 300
+        else:
+            same(made[:1], slots(alone.generate(batch.slice(0, 1))["f"]))
+            assert len(made) == 2

@@ -14,6 +14,7 @@ from tzx.runtime.features.arrays import Int64
 from tzx.runtime.features.ragged import Bool, Strings
 
 OUT_OF_VOCABULARY = "<OOV>"
+MOST_ROWS = 2**63 - 1
 WORD_AND_INDEX = re.compile(rb"(.*)[ \t](\d+)", re.DOTALL)
 
 
@@ -104,6 +105,8 @@ def from_file(content: bytes, default_index: int) -> Vocabulary:
     if all(pairs):
         words = [(match[1], int(match[2])) for match in pairs if match]
         rows = max(index for _, index in words) + 1
+        if rows > MOST_ROWS:
+            raise ConfigError(f"the vocabulary file has index {rows - 1}; at most {MOST_ROWS - 1} is allowed")
     else:
         words, rows = [(line, number) for number, line in enumerate(lines)], len(lines)
     if default_index >= rows:

@@ -4,8 +4,10 @@ import io
 import json
 import pickle
 import sys
+import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
+from pydoc_data.topics import topics
 
 import pyarrow as pa
 import pytest
@@ -242,3 +244,63 @@ def test_missing_packages_and_files(make_features, files, monkeypatch, tmp_path,
         make_features("FG_NONE", config(files, tokenizer=tokenizer))
     with pytest.raises(ConfigError, match="cannot read"):
         make_features("FG_NORMAL", config(tmp_path, tokenizer=tokenizer))
+
+
+@pytest.fixture(name="prose", scope="module")
+def _prose() -> list[str]:
+    """Lines of Python's manual, and what else a text may hold."""
+    lines = [line.strip() for topic in sorted(topics) for line in topics[topic].splitlines()]
+    return [
+        *[line for line in lines if line][:6000],
+        "naïve café",
+        "裙子 连衣裙",
+        "🙂 emoji",
+        "tab\tand  two spaces",
+        "½ ﬁne",
+    ]
+
+
+@pytest.fixture(name="real", scope="module")
+def _real(prose, tmp_path_factory):
+    """Tokenizers of the two forms in use, byte-level BPE and SentencePiece, trained on prose."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    folder = tmp_path_factory.mktemp("real")
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer, bpe.decoder = normalizers.NFC(), decoders.ByteLevel()
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<|endoftext|>", "<|padding|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        prose, trainers.BpeTrainer(vocab_size=2000, special_tokens=special, initial_alphabet=alphabet)
+    )
+    bpe.save(str(folder / "tokenizer.json"))
+    with open(folder / "spiece.model", "wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(prose), model_writer=file, vocab_size=1000, byte_fallback=True, minloglevel=2
+        )
+    return folder
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "sentencepiece"])
+def test_tokens_of_prose_are_those_of_the_libraries_and_give_the_text_back(run, slots, real, prose, tokenizer):
+    from tokenizers import Tokenizer
+
+    texts = [*prose[::20], *prose[-5:]]
+    made = slots(run(config(real, tokenizer=tokenizer), t=pa.array(texts)))
+    if tokenizer == "bpe":
+        library = Tokenizer.from_file(str(real / "tokenizer.json"))
+        assert made == [library.encode(text, add_special_tokens=False).ids for text in texts]
+        assert [library.decode(ids) for ids in made] == [unicodedata.normalize("NFC", text) for text in texts]
+    else:
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(real / "spiece.model"))
+        assert made == [pieces.encode(text) for text in texts]
+        plain = [" ".join(unicodedata.normalize("NFKC", text).split()) for text in texts]
+        assert [pieces.decode(ids) for ids in made] == plain
+    assert len({token for ids in made for token in ids}) > 500
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "sentencepiece"])
+def test_the_table_has_a_row_for_every_token_of_a_real_tokenizer(make_features, real, tokenizer):
+    (feature,) = make_features("FG_NORMAL", config(real, tokenizer=tokenizer)).features
+    assert feature.num_embeddings == {"bpe": 2000, "sentencepiece": 1000}[tokenizer]

@@ -49,12 +49,13 @@ def feature_configs_from_fg_json(
         ConfigError: it is no fg.json, or says something that no config can.
     """
     try:
-        entries = json.loads(text)["features"]
-        assert isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise ConfigError('this is no fg.json: a JSON object with a list of objects in "features"') from None
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not _are_entries(content.get("features")):
+        raise ConfigError('this is no fg.json: a JSON object with a list of objects with names in "features"')
     configs = []
-    for entry in _folded(entries):
+    for entry in _folded(content["features"]):
         config = feature_pb2.FeatureConfig()
         if "sequence_name" in entry:
             _read_group(entry, config.sequence_feature, directory, embedding_dim)
@@ -66,12 +67,24 @@ def feature_configs_from_fg_json(
     return configs
 
 
+def _are_entries(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("feature_name", entry.get("sequence_name")), str)
+        for entry in value
+    )
+
+
 def _read_group(entry: Entry, group: feature_pb2.SequenceFeature, directory: str, embedding_dim: int) -> None:
     known = ("sequence_name", "sequence_length", "sequence_delim", "sequence_pk")
     _check_keys(entry, (*known, "features"), f"sequence {entry['sequence_name']!r}")
     for key in known:
         if key in entry:
-            setattr(group, key, entry[key])
+            try:
+                setattr(group, key, entry[key])
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"sequence {entry['sequence_name']!r}: {key}: {error}") from None
+    if not _are_entries(entry.get("features")):
+        raise ConfigError(f"sequence {entry['sequence_name']!r}: features is a list of objects with names")
     if group.sequence_pk == f"user:{group.sequence_name}":
         group.ClearField("sequence_pk")
     for inner in _folded(entry["features"]):
