@@ -6,6 +6,7 @@ Whatever the server cannot do just now is asked again by urllib3; what it refuse
 import functools
 import json
 import os
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ._kubernetes_pod import INSTANCE
 from ._words import SchedulerError
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
+_TIMEOUT = (None, 10, 60)  # seconds in all, to connect, and between two pieces of an answer
 _AGAIN = (429, 500, 502, 503, 504)
 
 
@@ -108,25 +109,29 @@ class Api:
         content: str = "application/json",
     ) -> Any:
         import urllib3
-        from kubernetes.client.exceptions import ApiException
 
+        settings = self._client.configuration
+        headers = {"Accept": "application/json, */*", "Content-Type": content, "User-Agent": self._client.user_agent}
+        for found in settings.auth_settings().values():  # asked each time, as a token may have been renewed
+            headers.update({found["key"]: found["value"]} if found.get("value") else {})
+        words = urllib.parse.urlencode([(key, _text(value)) for key, value in (query or {}).items()])
         try:
-            return self._client.call_api(
-                path,
+            # Not by the client's own methods, which take other arguments in each of its versions.
+            response = self._client.rest_client.pool_manager.request(
                 method,
-                query_params=[(key, _text(value)) for key, value in (query or {}).items()],
-                header_params={"Accept": "application/json, */*", "Content-Type": content},
-                body=body,
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _preload_content=False,
-                _request_timeout=_TIMEOUT,
+                f"{settings.host}{path}{'?' if words else ''}{words}",
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=urllib3.Timeout(*_TIMEOUT),
+                preload_content=False,
             )
-        except ApiException as error:
-            raise _refusal(error, method, path) from None
         except urllib3.exceptions.HTTPError as error:
-            host = self._client.configuration.host
-            raise SchedulerError(f"the Kubernetes API server {host} cannot be reached: {_reason(error)}") from None
+            raise SchedulerError(
+                f"the Kubernetes API server {settings.host} cannot be reached: {_reason(error)}"
+            ) from None
+        if response.status >= 300:
+            raise _refusal(response)
+        return response
 
 
 @functools.lru_cache(maxsize=1)
@@ -186,18 +191,17 @@ def _connect() -> Any:
     return client.ApiClient(settings)
 
 
-def _refusal(error: Any, method: str, path: str) -> Refused:
+def _refusal(response: Any) -> Refused:
     try:
-        text = json.loads(error.body)["message"]
+        text = json.loads(response.data)["message"]
     except (ValueError, KeyError, TypeError):
-        text = error.reason or "no reason given"
+        text = response.reason or "no reason given"
     remedy = {
         401: "; the credentials are missing or have run out: does `kubectl auth whoami` work?",
         403: "; ask the cluster's administrator, docs/launch/kubernetes.md has the rights that are needed",
-    }.get(error.status, "")
-    return Refused(
-        int(error.status or 0), f"Kubernetes refuses ({error.status}): {' '.join(str(text).split())}{remedy}"
-    )
+    }.get(response.status, "")
+    said = " ".join(str(text).split())
+    return Refused(response.status, f"Kubernetes refuses ({response.status}): {said}{remedy}")
 
 
 def _reason(error: Exception) -> str:
