@@ -68,9 +68,10 @@ def forget(backend: str, app_id: str) -> None:
     _file(backend, app_id).unlink(missing_ok=True)
 
 
-def settings(backend: str, app_id: str | None, opts: runopts) -> dict[str, Any]:
-    """The options of a job: as remembered, else as .torchxconfig has them, else the defaults."""
-    cfg = dict(read_json(_file(backend, app_id)).get("cfg", {})) if app_id else {}
+def settings(backend: str, app_id: str | None, opts: runopts, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options of a job: as given or remembered, else as .torchxconfig has them, else the defaults."""
+    cfg = {name: value for name, value in (given or {}).items() if value is not None}
+    cfg |= dict(read_json(_file(backend, app_id)).get("cfg", {})) if app_id else {}
     config.apply(backend, cfg)
     return opts.resolve(cfg)
 

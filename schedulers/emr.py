@@ -74,7 +74,7 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
 
     def list(self, cfg: Mapping[str, Any] | None = None) -> list[ListAppResponse]:
         """All jobs of tzx that the service remembers."""
-        found = {**remote.settings(BACKEND, None, options.declare()), **(cfg or {})}
+        found = remote.settings(BACKEND, None, options.declare(), cfg)
         return [remote.listed(facts) for facts in _service(found).listed(found)]
 
     def _cancel_existing(self, app_id: str) -> None:
@@ -143,7 +143,7 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
 def _replica(index: int, state: str, end: re.Match[str] | None) -> remote.Replica:
     if end and end[2] == str(index):
         return remote.Replica(index, state, end[3], end[1], int(end[4]))
-    return remote.Replica(index, state)
+    return remote.Replica(index, state, message="was ended with the others" if end else "")
 
 
 def of_replica(lines: Iterable[str], k: int) -> Iterator[str]:

@@ -258,7 +258,7 @@ def test_status_list_and_cancel_from_the_handle_alone(yarn: LoopbackYarn, home: 
         return done.stdout
 
     handle = f"emr://torchx/{app_id}"
-    assert "RUNNING" in torchx("status", handle) and f"{handle}  RUNNING" in torchx("list", "-s", "emr")
+    assert "RUNNING" in torchx("status", handle) and re.search(f"{handle} .*RUNNING", torchx("list", "-s", "emr"))
     assert "trainer/0 up" in torchx("log", handle)
     torchx("cancel", handle)
     assert "CANCELLED" in torchx("list", "-s", "emr")

@@ -107,6 +107,33 @@ def test_other_schedulers_take_the_components_too(nightly: Path, tmp_path: Path,
         assert f"tzx.apps.{name}" in shown and "kind: Job" in shown and "hunter2" not in shown
 
 
+# Others can read what these services are told: secrets are given by reference only.
+CLOUDS = {
+    "pai_dlc": ("workspace=1,quota=q,image=repo/tzx:1", "CreateJob"),
+    "emr": ("flavor=yarn", "spark-submit"),
+}
+
+
+@pytest.mark.parametrize("scheduler", CLOUDS)
+def test_clouds_take_the_components_too(nightly: Path, tmp_path: Path, scheduler: str) -> None:
+    options, sign = CLOUDS[scheduler]
+    for name, words in COMMANDS.items():
+        safe = [word.replace("hunter2", "secret:///mnt/token") for word in words]
+        command = ["run", "-s", scheduler, "-cfg", options, "--dryrun", f"tzx.components.{name}", *safe]
+        for path in (nightly, Path(sys.executable).parent):
+            done = run(path, "torchx", *command, tmp=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert f"tzx.apps.{name}" in done.stdout and sign in done.stdout
+
+
+def test_clouds_pass_their_tests(nightly: Path, tmp_path: Path) -> None:
+    tests = [str(Path(__file__).parent / name) for name in ("test_emr.py", "test_pai_dlc.py")]
+    chosen = "dry_run or refused or from_the_handle or no_string or following"
+    words = ["-m", "pytest", "-k", chosen, "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "t"), *tests]
+    done = run(nightly, "python", *words, tmp=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
 def test_a_bad_config_is_refused(nightly: Path, tmp_path: Path) -> None:
     words = ["run", "tzx.components.train", "--config", CONFIG, "--set", "train_config.num_stepz=1"]
     done = run(nightly, "torchx", *words, tmp=tmp_path)
