@@ -1,6 +1,7 @@
 """The emr scheduler with real Spark: a driver and two executors, started as YARN would start them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from loopback_yarn import LoopbackYarn
+from movielens_job import local_metrics, metrics
 from torchx.specs import AppDef, AppState, Resource, Role, is_terminal
 
 from tzx_schedulers import _remote_jobs as remote
@@ -182,3 +184,10 @@ def test_cancel_lets_programs_save_and_leaves_nothing(spark: Spark, home: Path) 
     assert spark.wait(app_id) == "CANCELLED"
     spark.until(lambda: not spark.processes(), 30)
     assert sorted(path.name for path in home.glob("saved-*")) == ["saved-0", "saved-1"]
+
+
+def test_the_example_gives_the_metrics_of_this_machine(spark: Spark, home: Path) -> None:
+    work = home / "work"
+    options = {**spark.cfg, "cwd": work}
+    found = metrics("emr", work, "".join(f"{name} = {value}\n" for name, value in options.items()))
+    assert found == local_metrics() and re.fullmatch(r"step \d+  auc 0\.7\d+ .*", found)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from movielens_job import local_metrics, metrics
 from torchx.specs import AppDef, AppState, Resource, Role, is_terminal
 
 from tzx_schedulers import _slurm_jobs as jobs
@@ -285,6 +286,10 @@ def test_training_goes_on_from_its_checkpoint(cluster: Cluster, home: Path) -> N
     assert cluster.describe(number).num_restarts == 1
     logs = cluster.log(number, 0) + cluster.log(number, 1)  # rank 0 may be on either node
     assert "going on from" in logs and "restart 1 of 1" in logs
+
+
+def test_the_example_gives_the_metrics_of_this_machine(cluster: Cluster, home: Path) -> None:
+    assert metrics("slurm", home / "work") == local_metrics()
 
 
 def trainers(model: Path) -> list[int]:
