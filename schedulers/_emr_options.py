@@ -101,6 +101,8 @@ def properties(role: Role, cfg: Mapping[str, Any]) -> dict[str, str]:
 def _python(cfg: Mapping[str, Any]) -> str:
     named = word(cfg, "python")
     archive = word(cfg, "archives").split(",")[0].partition("#")[2]
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", archive):
+        raise SchedulerError(f"archives: {shortened(archive)} is no name of a folder; e.g. oss://bucket/env.tgz#env")
     return named or (f"./{archive}/bin/python" if archive else "python3")
 
 
@@ -111,7 +113,7 @@ def _from_file(path: str) -> dict[str, str]:
     try:
         lines = Path(path).expanduser().read_text().split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SchedulerError(f"conf_file={path}: {error}") from None
+        raise SchedulerError(f"conf_file={shortened(path)}: {_why(error)}") from None
     found = {}
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
@@ -122,3 +124,7 @@ def _from_file(path: str) -> dict[str, str]:
                 )
             found[name] = plain(value, f"{path}:{number}")
     return found
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or "cannot be read" if isinstance(error, OSError) else "is no text"

@@ -95,7 +95,7 @@ def _job(role: Role, session: str, name: str, cfg: Mapping[str, Any]) -> dict[st
     env, files = by_reference({"TORCHX_JOB_ID": f"emr://{session}/{name}", **ready.env}, argv)
     cwd = options.word(cfg, "cwd")
     if cwd and not os.path.isabs(cwd):
-        raise SchedulerError(f"cwd={cwd}: must be an absolute path on the nodes")
+        raise SchedulerError(f"cwd={shortened(cwd)}: must be an absolute path on the nodes")
     return {
         "name": name,
         "nodes": role.num_replicas,

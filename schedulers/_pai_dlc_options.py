@@ -23,7 +23,7 @@ TEXTS = {
     "code_branch": "branch of the code source",
     "code_commit": "commit of the code source",
     "code_dir": "where the code source is put (default: /mnt/code)",
-    "fault_tolerance_args": "what AIMaster is told, e.g. --job-execution-mode=Sync --enable-job-restart=True",
+    "fault_tolerance_args": "what AIMaster is told, e.g. --job-execution-mode Sync --enable-job-restart True",
     "tensorboard": "directory in the container with summaries, for which a TensorBoard is made",
     "shm_size": "size of /dev/shm with a quota, e.g. 16Gi (default: half of the memory)",
     "endpoint": "address of the service, if it is not the region's public one",

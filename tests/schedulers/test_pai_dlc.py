@@ -1,7 +1,6 @@
 """The pai_dlc scheduler: what it would submit, what it refuses, and that its one command gives a program its words."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from hostile import corpus
+from safety.pai_dlc import node
 from torchx.specs import AppDef, BindMount, DeviceMount, Resource, Role, VolumeMount
 
 from tzx_schedulers import pai_dlc
@@ -151,24 +151,6 @@ def test_options_are_taken_as_they_are_or_refused(home: Path) -> None:
 
 
 # ---- the command, run by the shells that images have
-
-
-def node(command: str, work: Path, shell: str = "sh", **env: str) -> "subprocess.Popen[bytes]":
-    own = {"MASTER_ADDR": "job-worker-0", "MASTER_PORT": "23456", "WORLD_SIZE": "2", "RANK": "1", **env}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    words = [shell, "-c", as_kubernetes_would(command, own)]
-    return subprocess.Popen(
-        words, cwd=work, env={**own, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def as_kubernetes_would(command: str, env: dict[str, str]) -> str:
-    """What a container's command becomes: $(NAME) of a known variable is replaced, and $$ becomes $."""
-
-    def expand(match: "re.Match[str]") -> str:
-        return "$" if match[0] == "$$" else env.get(match[1], match[0])
-
-    return re.sub(r"\$\$|\$\(([^)]*)\)", expand, command)
 
 
 def command_of(found: AppDef, **cfg: Any) -> str:

@@ -11,7 +11,7 @@ from torchx.schedulers.api import Scheduler
 from torchx.specs import AppDef, Resource, Role
 
 # Modules of this package; each has `make`.
-BACKENDS = ("local", "slurm", "kubernetes")
+BACKENDS = ("local", "slurm", "kubernetes", "pai_dlc", "emr")
 
 
 @dataclass
@@ -34,6 +34,9 @@ class Backend:
     # Words of a request that others interpret: commands, fields of an API object.
     words: Callable[[Any], set[str]] = lambda request: set()
     refuses_secrets_in_arguments: bool = False
+    longest: int = 1_000_000  # of the corpus' words that fit in a job, and how many of them
+    at_once: int = 1_000
+    secrets_from_files: bool = False  # others can read all that it is told: a variable names a file on the nodes
 
     def app(self, entrypoint: str, args: list[str], **role: Any) -> AppDef:
         """An app with one role."""
