@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "examples" / "models").glob("*.config"))
 LAYOUTS = ("movielens", "criteo", "taobao")
 TOGETHER = 8
+# Tables of the other layouts hold millions of rows, so a normal run takes one config of each kind; --soak takes all.
+LARGE = ("fibinet_criteo", "sim_taobao", "dbmtl_taobao")
 # One process for several configs: starting Python and torch for each would be most of the time.
 WALK = """
 import sys
@@ -33,6 +35,15 @@ for config in sys.argv[1:]:
     export.main(["--config", config, "--model_dir", f"{run}/model", "--export_dir", f"{run}/bundle", *few[4:]])
     predict.main(["--bundle", f"{run}/bundle", "--predict_input_path", data, "--predict_output_path", f"{run}/out"])
 """
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cut the configs of a run into parcels."""
+    if "parcel" in metafunc.fixturenames:
+        whole = metafunc.config.getoption("soak")
+        chosen = [path for path in CONFIGS if whole or path.stem.endswith("_movielens") or path.stem in LARGE]
+        parcels = [chosen[at : at + TOGETHER] for at in range(0, len(chosen), TOGETHER)]
+        metafunc.parametrize("parcel", parcels, ids=lambda parcel: f"from_{parcel[0].stem}")
 
 
 def _of(layout: str) -> list[Path]:
@@ -72,14 +83,12 @@ def test_configs_of_compatible_models_hold_no_field_of_our_own(path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, len(CONFIGS), TOGETHER))
-def test_train_evaluate_export_and_predict(first: int, small_data: Path, tmp_path: Path) -> None:
+def test_train_evaluate_export_and_predict(parcel: list[Path], small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(small_data / "data")
-    paths = CONFIGS[first : first + TOGETHER]
-    command = [sys.executable, "-W", "ignore", "-c", WALK, *map(str, paths)]
+    command = [sys.executable, "-W", "ignore", "-c", WALK, *map(str, parcel)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
-    for path in paths:
+    for path in parcel:
         metrics = json.loads((tmp_path / path.stem / "model" / "eval_result.txt").read_text().splitlines()[-1])
         assert metrics.pop("global_step") == 2
         aucs = [value for name, value in metrics.items() if name.startswith("auc")]
