@@ -1,5 +1,7 @@
 """Mixed precision and gradient clipping, as `train_config` asks for them."""
 
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,6 +13,8 @@ from tzx.runtime.embedding.tables import PooledTables, SequenceTables
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.train_pb2 import GradClipping, TrainConfig
 
+logger = logging.getLogger("tzx")
+
 _DTYPES = {"BF16": torch.bfloat16, "FP16": torch.float16}
 
 
@@ -21,6 +25,34 @@ def autocast(mixed_precision: str, device: torch.device) -> AbstractContextManag
     if mixed_precision not in _DTYPES:
         raise ConfigError(f"mixed_precision {mixed_precision!r}: choose BF16, FP16 or leave it empty")
     return torch.autocast(device.type, dtype=_DTYPES[mixed_precision])
+
+
+def warn_if_slower(mixed_precision: str, device: torch.device) -> None:
+    """Measure a matrix product: on a CPU without instructions for it, half precision is many times slower."""
+    if device.type != "cpu" or mixed_precision not in _DTYPES:
+        return
+    full, half = (_seconds(dtype) for dtype in (torch.float32, _DTYPES[mixed_precision]))
+    if half > full:
+        logger.warning(
+            "mixed_precision: %s is %.0f times slower than float32 on this CPU (%.2f against %.2f ms for one product); "
+            "leave mixed_precision out here",
+            mixed_precision,
+            half / full,
+            half * 1e3,
+            full * 1e3,
+        )
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """CPU time of the fastest of three small matrix products."""
+    one = torch.ones(128, 256, dtype=dtype)
+    other = torch.ones(256, 256, dtype=dtype)
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        torch.mm(one, other)
+        times.append(time.process_time() - began)
+    return max(min(times), 1e-9)
 
 
 def make_scaler(config: TrainConfig, device: torch.device) -> torch.amp.GradScaler:

@@ -31,7 +31,7 @@ from tzx.runtime.training.id_maps import IdMaps, Part, Placing, make_id_maps
 from tzx.runtime.training.lock import Lock
 from tzx.runtime.training.optimizers import ScheduledOptimizer, build_dense_optimizers
 from tzx.runtime.training.planning import LossModule, is_table, request_plan
-from tzx.runtime.training.precision import make_scaler, set_tf32
+from tzx.runtime.training.precision import make_scaler, set_tf32, warn_if_slower
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.schedules import make_schedule
 from tzx.runtime.training.seeds import seed_everything
@@ -112,6 +112,8 @@ def build_session(config: EasyRecConfig, process: Process, settings: RunSettings
     """
     seed_everything(settings.seed, settings.deterministic)
     set_tf32(config.train_config)
+    if process.is_chief:
+        warn_if_slower(config.train_config.mixed_precision, process.device)
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
     planner = config.train_config.sharding_planner
     cluster = Cluster.from_config(planner, process.world_size, process.local_world_size, process.device.type)
