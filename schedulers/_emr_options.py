@@ -42,7 +42,7 @@ def declare() -> runopts:
 
 def flavor(cfg: Mapping[str, Any]) -> str:
     """The kind of EMR; refuses options that no service would take."""
-    for text in TEXTS:
+    for text in (*TEXTS, "spark_submit"):
         word(cfg, text)
     name = str(cfg.get("flavor") or "serverless")
     if name not in FLAVORS:
@@ -120,9 +120,9 @@ def _from_file(path: str) -> dict[str, str]:
             name, value = [*re.split(r"\s*=\s*|\s+", line.strip(), maxsplit=1), ""][:2]
             if not _PROPERTY.fullmatch(name):
                 raise SchedulerError(
-                    f"{path}:{number}: {shortened(name)} is no Spark property; e.g. spark.eventLog.enabled"
+                    f"conf_file, {shortened(path)}:{number}: {shortened(name)} is no name of a Spark property"
                 )
-            found[name] = plain(value, f"{path}:{number}")
+            found[name] = plain(value, f"conf_file, {shortened(path)}:{number}")
     return found
 
 
