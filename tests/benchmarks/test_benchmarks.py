@@ -85,6 +85,14 @@ def test_an_unknown_example_is_named(folder: Path):
     assert result.returncode == 2 and "deepfm_movielens" in result.stderr
 
 
+@pytest.mark.slow
+def test_checkpoints(folder: Path):
+    result = _run("checkpoint.py", folder, "--table_rows", 2_000, "--window", 4, "--rounds", 2, "--batch_size", 64)
+    assert result.returncode == 0, result.stderr
+    for figure in ("save, s", "verify, s", "restore, s", "stolen by one save, s", "bytes"):
+        assert figure in result.stdout
+
+
 def test_baselines(folder: Path):
     import pyarrow as pa
     import pyarrow.parquet as pq

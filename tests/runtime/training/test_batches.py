@@ -5,22 +5,22 @@ from types import SimpleNamespace
 import torch
 import torch.multiprocessing as mp
 
-from tzx.runtime.training.batches import LockstepBatches, StopRequest
+from tzx.runtime.training.batches import LockstepBatches, Requests
 from tzx.runtime.training.process import Process
 
 
 def steps_of(rank, world_size, counts, stop_at, queue):
     process = Process(rank=rank, world_size=world_size)
     torch.distributed.init_process_group("gloo", init_method=queue[0], rank=rank, world_size=world_size)
-    stop_request = StopRequest()
+    requests = Requests()
     batches = iter(SimpleNamespace(number=i) for i in range(counts[rank]))
-    lockstep = LockstepBatches(batches, "filler", process, stop_request)
+    lockstep = LockstepBatches(batches, "filler", process, requests)
     seen = []
-    for batch, filling, stop in lockstep:
-        seen.append((getattr(batch, "number", batch), filling, stop))
+    for batch, filling, agreed in lockstep:
+        seen.append((getattr(batch, "number", batch), filling, agreed.stop))
         if (rank, len(seen)) == stop_at:
-            stop_request.made = True
-        if stop:
+            requests.stop = True
+        if agreed.stop:
             break
     queue[1].put((rank, seen))
     torch.distributed.destroy_process_group()

@@ -16,7 +16,7 @@ from tzx.runtime.training.jobs import TrainOptions, train
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.session import build_session
 from tzx.runtime.training.settings import RunSettings
-from tzx.runtime.training.tensor_files import load_unsharded
+from tzx.runtime.training.tensor_files import load_tensors, load_unsharded, read_metadata
 
 
 def train_to(config, steps, **options):
@@ -86,6 +86,30 @@ def test_with_dropout(config, root):
     assert_resuming_is_exact(config, root, stop=7, end=12)
 
 
+def metric_state(config, step):
+    folder = ckpt.resolve_checkpoint(f"{config.model_dir}/model.ckpt-{step}") / "train_metrics"
+    entries = read_metadata(folder).state_dict_metadata
+    state = {name: torch.zeros(tuple(e.size), dtype=e.properties.dtype) for name, e in entries.items()}
+    assert load_tensors(folder, state) == []
+    return state
+
+
+def test_train_metrics_and_the_gradient_scaler_go_on_where_they_were(config, root):
+    config.train_config.grad_scaler.init_scale = 64
+    config.train_config.grad_scaler.growth_interval = 3
+    assert_resuming_is_exact(config, root, stop=7, end=12)
+    resumed, scaler = (
+        metric_state(config, 12),
+        ckpt.read_json(root / "resumed" / "model.ckpt-12" / "meta")["grad_scaler"],
+    )
+    config.model_dir = str(root / "run")
+    whole = metric_state(config, 12)
+    assert resumed.keys() == whole.keys() and len(whole) == 3
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert scaler == ckpt.read_json(root / "run" / "model.ckpt-12" / "meta")["grad_scaler"]
+    assert scaler["scale"] == 64 * 2**4 and scaler["_growth_tracker"] == 0
+
+
 def events(monkeypatch, run):
     """Steps at which `run` writes and removes checkpoints."""
     written, removed = [], []
@@ -136,10 +160,10 @@ def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(config, root, mo
 
 
 def test_sigterm_before_the_first_step_and_between_epochs_is_not_lost(config, root, monkeypatch):
-    sigterm_when(monkeypatch, "_run_epoch", lambda step: step in (0, 25))
-    for steps in (1, 26):
-        with pytest.raises(Preempted, match=f"at step {steps};"):
-            train(config, TrainOptions(continue_train=steps == 26))
+    for step in (0, 25):
+        with monkeypatch.context() as patch, pytest.raises(Preempted, match=f"at step {step};"):
+            sigterm_when(patch, "_run_epoch", lambda reached, step=step: reached == step)
+            train(config, TrainOptions(continue_train=step > 0))
 
 
 def test_averages_count_only_after_their_first_update(config):

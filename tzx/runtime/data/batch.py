@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -66,6 +68,7 @@ class Batch:
     position: Mapping[str, int] | None = None  # where this rank's epoch goes on after this batch
     has_rows: bool = False  # ids of tables that grow with the data have been replaced by rows
     bad_values: Mapping[str, int] = field(default_factory=dict)  # taken as missing, by feature
+    rows: npt.NDArray[np.int64] | None = None  # [B] numbers of the rows in the data set
 
     def dense_of(self, name: str) -> Tensor:
         """Values of a dense feature, [B, value_dim]."""

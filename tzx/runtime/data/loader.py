@@ -7,7 +7,7 @@ worker processes, and stays a few batches ahead of the consumer (prefetch.py).
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -112,18 +112,25 @@ class DataLoader:
             return config.eval_batch_size
         return config.batch_size
 
-    def epoch(self, epoch: int = 0, start: Mapping[str, int] | None = None) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int = 0, start: Mapping[str, int] | None = None, give_up: Callable[[], bool] | None = None
+    ) -> Iterator[Batch]:
         """This rank's batches of one epoch, from `start` on, which is the (merged) position of earlier batches.
 
-        Closing the iterator ends every thread and process it uses.
+        Closing the iterator ends every thread and process it uses. It ends early where `give_up` says so while no
+        batch is ready.
         """
         settings = self._settings(epoch)
         position = Position.parse(start or {}, self.num_rows).advance(settings)
-        ahead = Prefetch(partial(self._produce, position), _AHEAD)
+        ahead = Prefetch(partial(self._produce, position), _AHEAD, give_up)
         try:
             yield from self._timed(iter(ahead))
         finally:
             ahead.close()
+
+    def place(self, row: int) -> str:
+        """Where row number `row` of the data set is, for a message."""
+        return self._reader.place(row)
 
     def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         while True:
@@ -153,6 +160,7 @@ class DataLoader:
         for chunk, batch in pipeline.run(chunks, consumed, hands):
             consumed += batch.size
             batch.position = position.state(rank, consumed)
+            batch.rows = chunk.rows
             if self._reserved_names:
                 batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch

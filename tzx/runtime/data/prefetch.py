@@ -17,9 +17,15 @@ class Prefetch(Generic[T]):
     Closing it stops the thread at its next item and waits for it, so that nothing is left behind.
     """
 
-    def __init__(self, produce: Callable[[], Iterator[T]], depth: int) -> None:
-        """`produce` is called in the thread, and the iterator it returns is closed there."""
+    def __init__(
+        self, produce: Callable[[], Iterator[T]], depth: int, give_up: Callable[[], bool] | None = None
+    ) -> None:
+        """`produce` is called in the thread, and the iterator it returns is closed there.
+
+        Where `give_up` says so while there is nothing to hand out, iteration ends as if nothing more came.
+        """
         self._produce = produce
+        self._give_up = give_up or (lambda: False)
         self._items: queue.Queue[tuple[str, object]] = queue.Queue(depth)
         self._stop = threading.Event()
         # A daemon, so that a consumer that forgets the iterator cannot keep the interpreter from ending.
@@ -28,7 +34,12 @@ class Prefetch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            kind, item = self._items.get()
+            try:
+                kind, item = self._items.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if self._give_up():
+                    return
+                continue
             if kind == "end":
                 return
             if kind == "error":

@@ -13,8 +13,17 @@ class DeltaEmbeddingQuantType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper)
     __slots__ = ()
     DELTA_EMBEDDING_QUANT_NONE: _ClassVar[DeltaEmbeddingQuantType]
     DELTA_EMBEDDING_QUANT_INT8: _ClassVar[DeltaEmbeddingQuantType]
+
+class NanLossPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NAN_LOSS_STOP: _ClassVar[NanLossPolicy]
+    NAN_LOSS_SKIP: _ClassVar[NanLossPolicy]
+    NAN_LOSS_IGNORE: _ClassVar[NanLossPolicy]
 DELTA_EMBEDDING_QUANT_NONE: DeltaEmbeddingQuantType
 DELTA_EMBEDDING_QUANT_INT8: DeltaEmbeddingQuantType
+NAN_LOSS_STOP: NanLossPolicy
+NAN_LOSS_SKIP: NanLossPolicy
+NAN_LOSS_IGNORE: NanLossPolicy
 
 class GradScaler(_message.Message):
     __slots__ = ("init_scale", "growth_factor", "backoff_factor", "growth_interval")
@@ -109,7 +118,7 @@ class ShardingPlanner(_message.Message):
     def __init__(self, gpu_memory_gib: _Optional[float] = ..., host_memory_gib: _Optional[float] = ..., reserve: _Optional[float] = ..., intra_node_gib_per_s: _Optional[float] = ..., inter_node_gib_per_s: _Optional[float] = ..., plan_file: _Optional[str] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ("sparse_optimizer", "dense_optimizer", "num_steps", "num_epochs", "save_checkpoints_steps", "fine_tune_checkpoint", "fine_tune_ckpt_param_map", "log_step_count_steps", "is_profiling", "use_tensorboard", "save_checkpoints_epochs", "tensorboard_summaries", "cudnn_allow_tf32", "cuda_matmul_allow_tf32", "global_embedding_constraints", "mixed_precision", "grad_scaler", "gradient_accumulation_steps", "grad_clipping", "keep_checkpoint_max", "save_checkpoints_timestamp_interval", "save_checkpoints_timestamps", "save_checkpoints_timestamp_quorum", "delta_embedding_dump_config", "save_checkpoints_async", "sharding_planner")
+    __slots__ = ("sparse_optimizer", "dense_optimizer", "num_steps", "num_epochs", "save_checkpoints_steps", "fine_tune_checkpoint", "fine_tune_ckpt_param_map", "log_step_count_steps", "is_profiling", "use_tensorboard", "save_checkpoints_epochs", "tensorboard_summaries", "cudnn_allow_tf32", "cuda_matmul_allow_tf32", "global_embedding_constraints", "mixed_precision", "grad_scaler", "gradient_accumulation_steps", "grad_clipping", "keep_checkpoint_max", "save_checkpoints_timestamp_interval", "save_checkpoints_timestamps", "save_checkpoints_timestamp_quorum", "delta_embedding_dump_config", "nan_loss_policy", "save_checkpoints_async", "sharding_planner")
     SPARSE_OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     DENSE_OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     NUM_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +143,7 @@ class TrainConfig(_message.Message):
     SAVE_CHECKPOINTS_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     SAVE_CHECKPOINTS_TIMESTAMP_QUORUM_FIELD_NUMBER: _ClassVar[int]
     DELTA_EMBEDDING_DUMP_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    NAN_LOSS_POLICY_FIELD_NUMBER: _ClassVar[int]
     SAVE_CHECKPOINTS_ASYNC_FIELD_NUMBER: _ClassVar[int]
     SHARDING_PLANNER_FIELD_NUMBER: _ClassVar[int]
     sparse_optimizer: _optimizer_pb2.SparseOptimizer
@@ -160,6 +170,7 @@ class TrainConfig(_message.Message):
     save_checkpoints_timestamps: _containers.RepeatedScalarFieldContainer[int]
     save_checkpoints_timestamp_quorum: float
     delta_embedding_dump_config: DeltaEmbeddingDumpConfig
+    nan_loss_policy: NanLossPolicy
     save_checkpoints_async: bool
     sharding_planner: ShardingPlanner
-    def __init__(self, sparse_optimizer: _Optional[_Union[_optimizer_pb2.SparseOptimizer, _Mapping]] = ..., dense_optimizer: _Optional[_Union[_optimizer_pb2.DenseOptimizer, _Mapping]] = ..., num_steps: _Optional[int] = ..., num_epochs: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., fine_tune_checkpoint: _Optional[str] = ..., fine_tune_ckpt_param_map: _Optional[str] = ..., log_step_count_steps: _Optional[int] = ..., is_profiling: bool = ..., use_tensorboard: bool = ..., save_checkpoints_epochs: _Optional[int] = ..., tensorboard_summaries: _Optional[_Iterable[str]] = ..., cudnn_allow_tf32: bool = ..., cuda_matmul_allow_tf32: bool = ..., global_embedding_constraints: _Optional[_Union[_feature_pb2.ParameterConstraints, _Mapping]] = ..., mixed_precision: _Optional[str] = ..., grad_scaler: _Optional[_Union[GradScaler, _Mapping]] = ..., gradient_accumulation_steps: _Optional[int] = ..., grad_clipping: _Optional[_Union[GradClipping, _Mapping]] = ..., keep_checkpoint_max: _Optional[int] = ..., save_checkpoints_timestamp_interval: _Optional[int] = ..., save_checkpoints_timestamps: _Optional[_Iterable[int]] = ..., save_checkpoints_timestamp_quorum: _Optional[float] = ..., delta_embedding_dump_config: _Optional[_Union[DeltaEmbeddingDumpConfig, _Mapping]] = ..., save_checkpoints_async: bool = ..., sharding_planner: _Optional[_Union[ShardingPlanner, _Mapping]] = ...) -> None: ...
+    def __init__(self, sparse_optimizer: _Optional[_Union[_optimizer_pb2.SparseOptimizer, _Mapping]] = ..., dense_optimizer: _Optional[_Union[_optimizer_pb2.DenseOptimizer, _Mapping]] = ..., num_steps: _Optional[int] = ..., num_epochs: _Optional[int] = ..., save_checkpoints_steps: _Optional[int] = ..., fine_tune_checkpoint: _Optional[str] = ..., fine_tune_ckpt_param_map: _Optional[str] = ..., log_step_count_steps: _Optional[int] = ..., is_profiling: bool = ..., use_tensorboard: bool = ..., save_checkpoints_epochs: _Optional[int] = ..., tensorboard_summaries: _Optional[_Iterable[str]] = ..., cudnn_allow_tf32: bool = ..., cuda_matmul_allow_tf32: bool = ..., global_embedding_constraints: _Optional[_Union[_feature_pb2.ParameterConstraints, _Mapping]] = ..., mixed_precision: _Optional[str] = ..., grad_scaler: _Optional[_Union[GradScaler, _Mapping]] = ..., gradient_accumulation_steps: _Optional[int] = ..., grad_clipping: _Optional[_Union[GradClipping, _Mapping]] = ..., keep_checkpoint_max: _Optional[int] = ..., save_checkpoints_timestamp_interval: _Optional[int] = ..., save_checkpoints_timestamps: _Optional[_Iterable[int]] = ..., save_checkpoints_timestamp_quorum: _Optional[float] = ..., delta_embedding_dump_config: _Optional[_Union[DeltaEmbeddingDumpConfig, _Mapping]] = ..., nan_loss_policy: _Optional[_Union[NanLossPolicy, str]] = ..., save_checkpoints_async: bool = ..., sharding_planner: _Optional[_Union[ShardingPlanner, _Mapping]] = ...) -> None: ...

@@ -22,41 +22,47 @@ from tzx.runtime.training.process import Process
 
 
 @dataclass
-class StopRequest:
-    """Set by a signal on this rank alone; other ranks learn of it at the next common step."""
+class Requests:
+    """Set on this rank alone, by a signal or by a save that failed; other ranks learn of it at the next common step."""
 
-    made: bool = False
+    stop: bool = False  # save and leave
+    save: bool = False  # save and go on
+    failed: bool = False  # a save beside the training could not be written
 
 
 class LockstepBatches:
-    """Iterate over (batch, is_filling, stop) with the same number of steps on every rank.
+    """Iterate over (batch, is_filling, requests) with the same number of steps on every rank.
 
-    A stop request on any rank makes `stop` true on all ranks in the same step. Nothing else may decide to stop: a rank
-    that acted on its own request at once would leave the others waiting for it.
+    What any rank requests is requested of all ranks in the same step. Nothing else may decide to stop: a rank that
+    acted on its own request at once would leave the others waiting for it. When a stop is requested the batch is not to
+    be used: a rank may have given up waiting for its own.
     """
 
-    def __init__(self, batches: Iterator[Batch], filler: Batch, process: Process, stop: StopRequest) -> None:
+    def __init__(self, batches: Iterator[Batch], filler: Batch, process: Process, requests: Requests) -> None:
         self._batches = batches
         self._filler = filler
         self._process = process
-        self._stop = stop
+        self._requests = requests
 
-    def __iter__(self) -> Iterator[tuple[Batch, bool, bool]]:
+    def __iter__(self) -> Iterator[tuple[Batch, bool, Requests]]:
         while True:
             batch = next(self._batches, None)
-            any_batch, stop = self._agree(batch is not None)
-            if not any_batch:
+            any_batch, requests = self._agree(batch is not None)
+            if not any_batch and not requests.stop:
                 return
             if batch is not None:
                 self._filler = batch
-            yield self._filler, batch is None, stop
+            yield self._filler, batch is None, requests
 
-    def _agree(self, has_batch: bool) -> tuple[bool, bool]:
-        if self._process.world_size == 1:
-            return has_batch, self._stop.made
-        flags = torch.tensor([has_batch, self._stop.made], dtype=torch.int32)
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-        return bool(flags[0]), bool(flags[1])
+    def _agree(self, has_batch: bool) -> tuple[bool, Requests]:
+        own = self._requests
+        flags = [has_batch, own.stop, own.save, own.failed]
+        own.save = False
+        if self._process.world_size > 1:
+            shared = torch.tensor(flags, dtype=torch.int32)
+            dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+            flags = [bool(flag) for flag in shared]
+        return flags[0], Requests(*flags[1:])
 
 
 def one_row_batch(features: FeatureSet, loader: DataLoader, config: DataConfig) -> Batch:

@@ -32,10 +32,11 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
     session.sharded.eval()
     model.reset_metrics()
     filler = one_row_batch(session.features, loader, session.config.data_config)
-    batches = LockstepBatches(loader.epoch(), filler, process, session.stop)
+    epoch = loader.epoch(give_up=lambda: session.requests.stop)
+    batches = LockstepBatches(epoch, filler, process, session.requests)
     progress = Progress("evaluate", process.world_size, process.is_chief)
-    for number, (batch, filling, stop) in enumerate(batches, 1):
-        if stop:  # only training listens to signals, and it saves before it evaluates
+    for number, (batch, filling, requests) in enumerate(batches, 1):
+        if requests.stop:  # only training listens to signals, and it saves before it evaluates
             raise Preempted(f"stopped by SIGTERM while evaluating {session.saved}; go on with --continue_train")
         with autocast(session.config.train_config.mixed_precision, process.device):
             if session.id_maps is not None:

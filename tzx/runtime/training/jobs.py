@@ -12,9 +12,11 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training import state
 from tzx.runtime.training.evaluation import bad_values, evaluate, record
+from tzx.runtime.training.fine_tuning import fine_tune
 from tzx.runtime.training.lock import Lock, locked
 from tzx.runtime.training.loop import TrainingLoop
 from tzx.runtime.training.ownership import begun_by_this_job, note_job
+from tzx.runtime.training.peers import watched_peers
 from tzx.runtime.training.process import Process, restarts
 from tzx.runtime.training.ranks import Ranks
 from tzx.runtime.training.session import Session, build_session, check_model_dir
@@ -60,7 +62,8 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
                 record(session, metrics, bad_values(session, train=train_loader.bad_values, eval=seen))
                 board.scalars("metric", metrics, session.step)
 
-        TrainingLoop(session, train_loader, on_checkpoint).run()
+        with watched_peers(process, session.requests):
+            TrainingLoop(session, train_loader, on_checkpoint).run()
         board.close()
 
 
@@ -112,10 +115,7 @@ def _restore(session: Session, options: TrainOptions) -> None:
             state.load_optimizers(session, latest)
         logger.info("going on from %s: epoch %d, step %d", latest, session.epoch, session.step)
     elif config.fine_tune_checkpoint:
-        source = ckpt.resolve_checkpoint(config.fine_tune_checkpoint)
-        names = config.fine_tune_ckpt_param_map
-        state.load_model(session, source, state.read_parameter_map(names) if names else None)
-        logger.info("parameters taken from %s; counting from step 0", source)
+        fine_tune(session)
 
 
 def _wants_ema(config: EasyRecConfig) -> bool:

@@ -1,9 +1,7 @@
 """The training loop: steps, logs, checkpoints and evaluations at their cadence, and a clean stop on SIGTERM."""
 
 import logging
-import signal
 from collections.abc import Callable
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -11,16 +9,18 @@ from torch import Tensor
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
-from tzx.runtime.errors import ConfigError, DataError, Preempted
+from tzx.runtime.errors import ConfigError, DataError, Preempted, StorageError
 from tzx.runtime.features.tolerance import told
 from tzx.runtime.training.advice import WaitingAdvice
-from tzx.runtime.training.batches import LockstepBatches, one_row_batch
+from tzx.runtime.training.batches import LockstepBatches, Requests, one_row_batch
+from tzx.runtime.training.nonfinite import LossGuard
 from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
 from tzx.runtime.training.progress import Progress, seconds_since_process_start
 from tzx.runtime.training.saving import Saver
 from tzx.runtime.training.seeds import seed_step
 from tzx.runtime.training.session import Session
+from tzx.runtime.training.signals import SignalWatch
 from tzx.runtime.training.summaries import Summaries
 from tzx.runtime.training.table_optimizers import set_table_steps
 
@@ -50,6 +50,7 @@ class TrainingLoop:
         self._progress = Progress("train", process.world_size, process.is_chief)
         self._advice = WaitingAdvice(session.config.data_config, cores_for_me(process.local_world_size))
         wants_board = process.is_chief and self._config.use_tensorboard
+        self._guard = LossGuard(session, loader)
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
         self._evaluated_step = -1
         self._bad_values_told = 0
@@ -57,21 +58,22 @@ class TrainingLoop:
 
     def run(self) -> None:
         """Train to the end; raises Preempted after saving when SIGTERM came."""
-        before = signal.signal(signal.SIGTERM, self._on_sigterm)
         self._session.sharded.train()
         if self._is_done() and self._session.process.is_chief:
             limit = "num_steps" if self._config.HasField("num_steps") else "num_epochs"
             reached = f"train_config.{limit} is {getattr(self._config, limit)}"
             logger.warning("nothing is left to train: %s; raise it to go on", reached)
         try:
-            with StepProfiler(self._session, self._config.is_profiling) as profiler:
+            with (
+                SignalWatch(self._session.requests),
+                StepProfiler(self._session, self._config.is_profiling) as profiler,
+            ):
                 while not self._is_done():
                     self._run_epoch(profiler)
-            self._tell_bad_values()
-            self._checkpoint()
-            self._saver.finish()
+                self._tell_bad_values()
+                self._checkpoint()
+                self._saver.finish()
         finally:
-            signal.signal(signal.SIGTERM, before)
             self._saver.close()
             self._summaries.close()
         self._progress.done("trained", "samples", ", checkpoints and evaluation included")
@@ -80,14 +82,13 @@ class TrainingLoop:
         session = self._session
         start, steps_before = session.position, session.step
         filler = one_row_batch(session.features, self._loader, session.config.data_config)
-        epoch = self._loader.epoch(session.epoch, start)
-        for batch, filling, stop in LockstepBatches(epoch, filler, session.process, session.stop):
+        epoch = self._loader.epoch(session.epoch, start, give_up=lambda: session.requests.stop)
+        for batch, filling, requests in LockstepBatches(epoch, filler, session.process, session.requests):
+            self._answer(requests)
             losses = self._step(batch, filling)
             session.position = batch.position if not filling else session.position
             self._after_step(batch, filling, losses)
             profiler.step()
-            if stop or (session.stop.made and session.process.world_size == 1):
-                self._preempt()
             if self._is_done():
                 return
         if session.step == steps_before and start is None:
@@ -115,13 +116,15 @@ class TrainingLoop:
             losses, predictions = session.sharded(batch)
             total = torch.stack(list(losses.values())).sum()
         weight = 0.0 if filling else 1.0 / accumulate
-        self._scaler.scale(total * weight if weight != 1.0 else total).backward()
+        accepted = self._guard.accepts(batch, losses, predictions)
+        if accepted:
+            self._scaler.scale(total * weight if weight != 1.0 else total).backward()
         if session.id_maps is not None:
             session.id_maps.set_miss_rows()
-        if (session.step + 1) % accumulate == 0:
+        if (session.step + 1) % accumulate == 0 and (accepted or accumulate > 1):
             self._update_dense()
-        session.step, session.table_steps = session.step + 1, session.table_steps + 1
-        if not filling:
+        session.step, session.table_steps = session.step + 1, session.table_steps + accepted
+        if not filling and accepted:
             session.model.update_train_metrics(predictions, batch)
         return losses
 
@@ -155,6 +158,7 @@ class TrainingLoop:
             self._checkpoint()
 
     def _log(self, losses: dict[str, Tensor]) -> None:
+        self._guard.check()
         session, step = self._session, self._session.step
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         total = {"total": sum(values.values())}
@@ -187,8 +191,13 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         if self._evaluated_step == self._session.step:
             return
+        self._guard.check()
         self._saver.save()
-        self._on_checkpoint()
+        try:
+            self._on_checkpoint()
+        except Preempted:
+            self._saver.finish()
+            raise
         self._evaluated_step = self._session.step
 
     def _is_done(self) -> bool:
@@ -196,12 +205,18 @@ class TrainingLoop:
             return self._session.step >= self._config.num_steps
         return self._session.epoch >= self._config.num_epochs
 
-    def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
-        logger.warning("SIGTERM: saving a checkpoint, then leaving; a second SIGTERM leaves at once")
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._session.stop.made = True
+    def _answer(self, requests: Requests) -> None:
+        """Do what was asked for, on all ranks alike, before the next step."""
+        if requests.failed:
+            self._saver.finish()
+            raise StorageError("a checkpoint could not be saved on another rank, whose own error says why")
+        if requests.save:
+            self._saver.save()
+        if requests.stop:
+            self._preempt()
 
     def _preempt(self) -> None:
+        self._guard.check()
         path = self._saver.save(wait=True)
         raise Preempted(f"stopped by SIGTERM at step {self._session.step}; saved {path}; go on with --continue_train")
 

@@ -20,7 +20,7 @@ class Saver:
     """Writes the checkpoints of a session; all ranks make one and call it together.
 
     With `train_config.save_checkpoints_async` a save copies what it writes and goes on in a thread with a channel of
-    its own between ranks. Its failure comes out of the next call of `save` or `finish`; `failed` says so before.
+    its own between ranks. Its failure comes out of the next call of `save` or `finish`; the session's requests say so.
     """
 
     def __init__(self, session: Session) -> None:
@@ -54,11 +54,6 @@ class Saver:
         session.saved = path
         return path
 
-    @property
-    def failed(self) -> bool:
-        """Whether a save beside the training has failed; other ranks may not know yet."""
-        return self._failure is not None
-
     def finish(self) -> None:
         """Wait until the save under way is committed; raises its failure."""
         self.close()
@@ -77,6 +72,7 @@ class Saver:
             self._write(snapshot)
         except BaseException as error:
             self._failure = error
+            self._session.requests.failed = True
             if isinstance(error, TzxError):
                 logger.error("saving %s failed: %s", snapshot.path, error)
 

@@ -24,7 +24,7 @@ from tzx.runtime.errors import UserError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models.base import Model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
-from tzx.runtime.training.batches import StopRequest
+from tzx.runtime.training.batches import Requests
 from tzx.runtime.training.checkpoint import foreign_checkpoints
 from tzx.runtime.training.ema import MovingAverage
 from tzx.runtime.training.id_maps import IdMaps, Part, Placing, make_id_maps
@@ -69,7 +69,7 @@ class Session:
     epoch: int = 0
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
     saved: Path | None = None  # the newest checkpoint in model_dir that this session has written or started from
-    stop: StopRequest = field(default_factory=StopRequest)
+    requests: Requests = field(default_factory=Requests)
     lock: Lock | None = None  # of model_dir, on the rank that holds it
 
     @property

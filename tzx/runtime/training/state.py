@@ -23,7 +23,7 @@ from tzx.runtime.training.optimizer_state import (
     table_state,
 )
 from tzx.runtime.training.session import PREFIX, Session
-from tzx.runtime.training.storage import location, write_file
+from tzx.runtime.training.storage import write_file
 from tzx.runtime.training.tensor_files import TensorMap, load_tensors, read_metadata
 
 logger = logging.getLogger("tzx")
@@ -121,8 +121,8 @@ def restore_for_eval(session: Session, checkpoint: Path, with_ema: bool) -> None
         _warn("moving average of", load_tensors(checkpoint / "dense_ema", dense))
 
 
-def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | None = None) -> None:
-    """Fill parameters by name, from a checkpoint of any number of ranks."""
+def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | None = None) -> list[str]:
+    """Fill parameters by name, from a checkpoint of any number of ranks; returns those left, each with the reason."""
     tensors = model_state(session)
     left = load_tensors(checkpoint / "model", tensors, names)
     if len(left) == len(tensors):
@@ -131,6 +131,7 @@ def load_model(session: Session, checkpoint: Path, names: Mapping[str, str] | No
     if session.id_maps is not None:
         _warn("ids of", load_maps(checkpoint, session.id_maps.ids, session.step, session.id_maps.part))
         session.id_maps.set_miss_rows()
+    return left
 
 
 def load_optimizers(session: Session, checkpoint: Path) -> None:
@@ -145,23 +146,6 @@ def load_optimizers(session: Session, checkpoint: Path) -> None:
     if session.table_optimizer is not None:
         left += load_tensors(folder, table_state(session.table_optimizer.optimizer, PREFIX))
     _warn("optimizer state of", left)
-
-
-def read_parameter_map(path: str) -> dict[str, str]:
-    """Read lines `new_name<TAB>old_name`."""
-    names = {}
-    try:
-        lines = location(path).read_text().splitlines()
-    except OSError as error:
-        raise UserError(f"fine_tune_ckpt_param_map {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        fields = line.split("\t")
-        if len(fields) != 2:
-            raise UserError(f"{path}:{number}: expected new_name<TAB>old_name, got {line!r}")
-        names[fields[0].strip()] = fields[1].strip()
-    return names
 
 
 def write_run_files(session: Session) -> None:
