@@ -273,7 +273,6 @@ def test_moved_between_numbers_of_ranks_in_mid_epoch_each_row_is_seen_once_and_a
         table = pa.table(columns, schema=schema)
         pq.write_table(table, root / f"{name}.parquet", row_group_size=60_000)  # fewer groups than ranks
     config = into(text.replace("batch_size: 7", "batch_size: 500"), tmp_path / "run")
-    config = config.replace("table_wise", "row_wise")
     for world, steps in ((2, 20), (1, 50), (4, 70), (2, 10_000)):
         until = f"num_steps: {steps}" if steps < 10_000 else "num_epochs: 1"
         codes = runner.run(
