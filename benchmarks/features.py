@@ -28,6 +28,7 @@ from machine import facts, show  # noqa: E402
 from tzx.datasets.taobao import Taobao  # noqa: E402
 from tzx.runtime.config import parse_text  # noqa: E402
 from tzx.runtime.data.layout import BatchLayout  # noqa: E402
+from tzx.runtime.data.ordered import in_order  # noqa: E402
 from tzx.runtime.data.packing import pack  # noqa: E402
 from tzx.runtime.features import FeatureSet  # noqa: E402
 
@@ -46,13 +47,14 @@ class Rate:
     cpu: float
 
 
-def measure(work: Callable[[Any], object], batches: list[Any], rows: int, passes: int) -> Rate:
-    """Rate of `work` over all batches."""
+def measure(work: Callable[[Any], object], batches: list[Any], args: argparse.Namespace, threads: int = 1) -> Rate:
+    """Rate of `work` over all batches, by as many threads as the loader would use."""
+    rows, passes = args.rows, args.passes
     walls, cpus = [], []
     for counted in range(-1, passes):
         wall, cpu = time.perf_counter(), time.process_time()
-        for batch in batches:
-            work(batch)
+        for _ in in_order(work, batches, threads):
+            pass
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if counted >= 0:
             walls.append(wall)
@@ -60,10 +62,9 @@ def measure(work: Callable[[Any], object], batches: list[Any], rows: int, passes
     return Rate(rows / statistics.median(walls), rows / statistics.median(cpus))
 
 
-def feature_set(text: str, threads: int = 1) -> FeatureSet:
+def feature_set(text: str) -> FeatureSet:
     """Features of a config given as text."""
     config = parse_text(HEAD + text, "benchmark")
-    config.data_config.fg_threads = threads
     return FeatureSet.from_config(config.feature_configs, config.data_config)
 
 
@@ -89,12 +90,12 @@ def operators(args: argparse.Namespace) -> list[str]:
         starts = range(0, args.rows, args.batch_size)
         slices = [{name: array.slice(at, args.batch_size) for name, array in columns.items()} for at in starts]
         batches = [pa.record_batch(part) for part in slices]
-        rates = {"tzx": measure(features.generate, batches, args.rows, args.passes)}
+        rates = {"tzx": measure(features.generate, batches, args)}
         (made,) = features.generate(batches[0]).values()
         for library, work in case.works.items():
             if case.same:
                 check_same(case, made, work(slices[0]), library)
-            rates[library] = measure(work, slices, args.rows, args.passes)
+            rates[library] = measure(work, slices, args)
         cells = [_cell(rates.get(name)) for name in ("tzx", *LIBRARIES)]
         print(f"  {case.name:<32}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
         slower += [f"{case.name}: {name}" for name, rate in rates.items() if rate.cpu > rates["tzx"].cpu]
@@ -161,14 +162,26 @@ def whole_configs(args: argparse.Namespace) -> None:
         text, columns = make(np.random.default_rng(1), args.rows)
         table = pa.record_batch(columns)
         batches = [table.slice(at, args.batch_size) for at in range(0, args.rows, args.batch_size)]
+        config = parse_text(text, name)
+        features = FeatureSet.from_config(config.feature_configs, config.data_config)
+        work = _to_batch(features, BatchLayout.from_features(features.features))
         for threads in (1, 2):
-            config = parse_text(text, name)
-            config.data_config.fg_threads = threads
-            features = FeatureSet.from_config(config.feature_configs, config.data_config)
-            layout = BatchLayout.from_features(features.features)
-            rate = measure(_to_batch(features, layout), batches, args.rows, args.passes)
+            rate = measure(work, batches, args, threads)
             shown = f"{rate.wall:>12,.0f} of wall time {rate.cpu:>12,.0f} per CPU second"
             print(f"  {name:<16} {len(features.features):>3} features {threads} threads {shown}", flush=True)
+        few = [table.slice(at, 1) for at in range(min(args.rows, 500))]
+        fixed = _least(work, few) / _least(work, batches)
+        print(f"  {'':<16} a batch of one row takes {fixed:.0%} of the CPU time of a full one", flush=True)
+
+
+def _least(work: Callable[[Any], object], batches: list[Any]) -> float:
+    """CPU seconds of the fastest batch."""
+    seconds = []
+    for batch in batches:
+        began = time.process_time()
+        work(batch)
+        seconds.append(time.process_time() - began)
+    return min(seconds)
 
 
 def _to_batch(features: FeatureSet, layout: BatchLayout) -> Callable[[pa.RecordBatch], object]:
