@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchrec.distributed.planner.types import ParameterConstraints
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.embedding.dynamic.initial import Initial, initial_rows
 from tzx.runtime.errors import ConfigError, UserError
+from tzx.runtime.features import FeatureSet
+from tzx.runtime.models.registry import build_model
 from tzx.runtime.serving.export import export_bundle
-from tzx.runtime.training.id_maps import Block
+from tzx.runtime.training.id_maps import Block, restrict
 from tzx.runtime.training.jobs import TrainOptions, evaluate_checkpoint, train
 from tzx.runtime.training.tensor_files import load_tensors, read_metadata
 
@@ -52,7 +55,9 @@ def saved_tensors(checkpoint):
     return found
 
 
-def test_resuming_is_exact(dynamic, root):
+@pytest.mark.parametrize("optimizer", ["adagrad_optimizer", "adam_optimizer"])
+def test_resuming_is_exact(dynamic_text, root, optimizer):
+    dynamic = parse_text(dynamic_text.replace("adagrad_optimizer", optimizer), "test.config")
     dynamic.eval_input_path = ""
     train_to(dynamic, 12)
     whole = saved_tensors(root / "run" / "model.ckpt-12")
@@ -126,17 +131,22 @@ def test_a_checkpoint_without_ids_is_not_served(dynamic, config, root):
         export_bundle(dynamic, None, root / "bundle")
 
 
-@pytest.mark.parametrize(
-    ("constraints", "message"),
-    [
-        ('sharding_types: "data_parallel"', r"table 'user_emb_wide': sharding_types \['data_parallel'\] cannot hold"),
-        ('compute_kernels: "fused_uvm_caching"', r"compute_kernels \['fused_uvm_caching'\] .*use fused"),
-    ],
-)
-def test_tables_that_cannot_follow_are_refused(dynamic_text, constraints, message):
-    text = dynamic_text.replace(USERS, f"{USERS} embedding_constraints {{ {constraints} }}")
-    with pytest.raises(ConfigError, match=message):
+def test_tables_that_cannot_follow_are_refused(dynamic_text):
+    text = dynamic_text.replace(USERS, f'{USERS} embedding_constraints {{ sharding_types: "data_parallel" }}')
+    with pytest.raises(ConfigError, match=r"table 'user_emb_wide': sharding_types \['data_parallel'\] cannot hold"):
         train(parse_text(text, "test.config"), TrainOptions())
+
+
+def test_rows_in_a_cache_cannot_be_renewed(dynamic):
+    features = FeatureSet.from_config(dynamic.feature_configs, dynamic.data_config)
+    tables = {"user_emb": build_model(dynamic, features).tables["user_emb"]}
+
+    def cached() -> dict[str, ParameterConstraints]:
+        return {"user_emb": ParameterConstraints(compute_kernels=["fused_uvm_caching"])}
+
+    restrict(cached(), tables, "cpu")  # which has one kernel, so that a config for GPUs runs too
+    with pytest.raises(ConfigError, match=r"compute_kernels \['fused_uvm_caching'\] .*use fused, fused_uvm"):
+        restrict(cached(), tables, "cuda")
 
 
 def test_a_block_starts_the_rows_that_it_has():

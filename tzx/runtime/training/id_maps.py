@@ -151,10 +151,11 @@ def restrict(constraints: dict[str, ParameterConstraints], tables: Mapping[str, 
             continue
         asked, offered = constraints[name], constraints[name].compute_kernels
         types = [t for t in asked.sharding_types or _SHARDINGS if t in _SHARDINGS]
-        kernels = [k for k in offered or _KERNELS[device] if k in _KERNELS[device]]
-        if not types or not kernels:
+        # On CPU there is one kernel, whatever a config for GPUs asks for.
+        kernels = None if device == "cpu" else [k for k in offered or _KERNELS if k in _KERNELS]
+        if not types or kernels == []:
             what = f"sharding_types {asked.sharding_types}" if not types else f"compute_kernels {offered}"
-            allowed = ", ".join(_KERNELS[device] if types else _SHARDINGS)
+            allowed = ", ".join(_KERNELS if types else _SHARDINGS)
             raise ConfigError(
                 f"embedding_constraints of table {name!r}: {what} cannot hold a zch or dynamicemb table; use {allowed}"
             )
@@ -162,7 +163,7 @@ def restrict(constraints: dict[str, ParameterConstraints], tables: Mapping[str, 
 
 
 _SHARDINGS = ("table_wise", "column_wise", "row_wise", "table_row_wise", "table_column_wise", "grid_shard")
-_KERNELS = {"cpu": ["fused"], "cuda": ["fused", "fused_uvm"]}
+_KERNELS = ("fused", "fused_uvm")
 
 
 def make_id_maps(
