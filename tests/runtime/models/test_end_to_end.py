@@ -27,6 +27,8 @@ train_config {{
 """
 WITH = {
     "pareto": ("mmoe", "use_pareto_loss_weight: true"),
+    "uncertainty": ("mmoe", "use_uncertainty_loss_weight: true"),
+    "gradient surgery": ("mmoe", "use_pcgrad: true"),
     "variational dropout": ("deepfm", "variational_dropout {}"),
 }
 

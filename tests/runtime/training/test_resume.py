@@ -110,6 +110,12 @@ def test_train_metrics_and_the_gradient_scaler_go_on_where_they_were(config, roo
     assert scaler["scale"] == 64 * 2**4 and scaler["_growth_tracker"] == 0
 
 
+def test_with_learned_weights_of_losses(config, root):
+    config.model_config.use_uncertainty_loss_weight = True
+    assert_resuming_is_exact(config, root, stop=7, end=12)
+    assert weights(config, 12)["loss_weighting.log_variance"].abs().min() > 1e-3
+
+
 def events(monkeypatch, run):
     """Steps at which `run` writes and removes checkpoints."""
     written, removed = [], []

@@ -12,6 +12,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def is_first() -> bool:
+    """Whether this process decides where all must do the same."""
+    return world_size() == 1 or dist.get_rank() == 0
+
+
 def _exchange_device() -> torch.device:
     backends = str(dist.get_backend_config())
     return torch.device("cpu") if "cpu:" in backends else torch.device("cuda", torch.cuda.current_device())

@@ -24,9 +24,9 @@ from tzx.runtime.features import FeatureSet
 from tzx.runtime.metrics import MeanOf, Metric, make_metric, make_train_metric, metric_key
 from tzx.runtime.metrics.sync import all_sum
 from tzx.runtime.models.feature_dropout import FeatureDropout
-from tzx.runtime.models.pareto import ParetoWeights
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.models.tasks import Task, single_task, tower_tasks
+from tzx.runtime.models.weighting import make_weighting
 from tzx.runtime.protos.model_pb2 import DEEP, FeatureGroupConfig, FeatureGroupType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
@@ -65,7 +65,7 @@ class Model(nn.Module):
             self.feature_dropout = self._make_feature_dropout(used)
         with problems.at(self.where):
             self.build()
-        self._pareto = self._make_pareto(problems)
+        self.loss_weighting = make_weighting(self.config, self.tasks, self, self.embedding_groups, problems)
         problems.raise_any()
         self.init_metrics()
 
@@ -102,7 +102,7 @@ class Model(nn.Module):
             batch: with labels and sample weights.
         """
         losses = self.plain_losses(predictions, batch)
-        return losses if self._pareto is None or not self.training else self._pareto.weigh(losses)
+        return losses if self.loss_weighting is None or not self.training else self.loss_weighting.weigh(losses)
 
     def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Losses by name before they are weighed against each other; arguments as `loss`."""
@@ -198,18 +198,6 @@ class Model(nn.Module):
         if not self.config.HasField("variational_dropout"):
             return None
         return FeatureDropout(self.config.variational_dropout, used, self.embedding_groups)
-
-    def _make_pareto(self, problems: Problems) -> ParetoWeights | None:
-        if not self.config.use_pareto_loss_weight:
-            return None
-        floors = {loss.name + task.suffix: task.floor for task in self.tasks for loss in task.losses}
-        if min(floors.values(), default=0) < 0 or sum(floors.values()) >= 1:
-            given = listing(f"{name} has {floor:g}" for name, floor in floors.items())
-            problems.add(
-                f"{self.where}: pareto_min_loss_weight must not be negative, and those of all losses must add up to "
-                f"less than 1; given: {given}"
-            )
-        return ParetoWeights(self, self.embedding_groups, floors)
 
     # ----------------------------------------------------------------- metrics
 

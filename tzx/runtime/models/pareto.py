@@ -1,4 +1,4 @@
-"""Weights of several losses by Pareto efficiency. Legend: T losses, P parameters and embedded values.
+"""Weights of several losses by Pareto efficiency. Legend: T losses.
 
 Lin et al. 2019, "A Pareto-Efficient Algorithm for Multiple Objective Optimization in E-Commerce Recommendation",
 section 3: the weights, each with a lower bound, under which the sum of the losses' gradients is shortest.
@@ -7,9 +7,9 @@ section 3: the weights, each with a lower bound, under which the sum of the loss
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tzx.runtime.metrics.sync import all_sum, world_size
+from tzx.runtime.models.gradients import LossGradients, weighted
 
 
 def pareto_weights(gram_TT: Tensor, floor_T: Tensor) -> Tensor:
@@ -43,45 +43,18 @@ def _nearest_in_simplex(x_T: Tensor, total: Tensor) -> Tensor:
 
 
 class ParetoWeights:
-    """Weighs the losses of a model in training.
-
-    Gradients are taken over all parameters but the embedding tables, and over what the tables give for the batch:
-    tables that are sharded have no gradient that one could look at. Products of gradients are averaged over processes,
-    so that all use the same weights.
+    """Weighs the losses of a model in training; all processes use the same weights.
 
     Args:
-        model: the model, for its parameters.
-        embedding_groups: its part that embeds a batch.
+        gradients: of the model.
         floors: lower bounds of the weights by loss, 0 where missing.
     """
 
-    def __init__(self, model: nn.Module, embedding_groups: nn.Module, floors: Mapping[str, float]) -> None:
-        self._model, self._floors = model, floors
-        self._embedded: list[Tensor] = []
-        embedding_groups.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: object, outputs: Mapping[str, Tensor]) -> None:
-        self._embedded = [t for t in outputs.values() if t.requires_grad] if self._model.training else []
+    def __init__(self, gradients: LossGradients, floors: Mapping[str, float]) -> None:
+        self._gradients, self._floors = gradients, floors
 
     def weigh(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same losses with weighted gradients; their values stay, to be comparable with those of evaluation."""
-        names = list(losses)
-        floor_T = torch.tensor([self._floors.get(name, 0.0) for name in names], dtype=torch.float64)
-        gram_TT = all_sum(self._gram(list(losses.values()))) / world_size()
-        weight_T = pareto_weights(gram_TT, floor_T.to(gram_TT.device)).float()
-        return {
-            name: loss.detach() + weight.to(loss) * (loss - loss.detach())
-            for (name, loss), weight in zip(losses.items(), weight_T.unbind(), strict=True)
-        }
-
-    def _gram(self, losses: list[Tensor]) -> Tensor:
-        dense = (p for name, p in self._model.named_parameters() if ".collection." not in name)
-        inputs, self._embedded = [*(p for p in dense if p.requires_grad), *self._embedded], []
-        rows = [torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True) for loss in losses]
-        gram = losses[0].new_zeros(len(rows), len(rows), dtype=torch.float64)
-        for i, left in enumerate(rows):
-            for j, right in enumerate(rows[: i + 1]):
-                pairs = zip(left, right, strict=True)
-                products = [(a.double() * b).sum() for a, b in pairs if a is not None and b is not None]
-                gram[i, j] = gram[j, i] = torch.stack(products).sum() if products else 0.0
-        return gram
+        """The losses with weighted gradients and the values they had."""
+        gram_TT = self._gradients.products(list(losses.values()))
+        floor_T = torch.tensor([self._floors.get(name, 0.0) for name in losses]).to(gram_TT)
+        return weighted(losses, pareto_weights(gram_TT, floor_T).unbind())

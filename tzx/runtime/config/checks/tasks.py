@@ -201,6 +201,15 @@ def pareto_weights(c: Context) -> None:
 
 
 @rule()
+def loss_weighting(c: Context) -> None:
+    """Losses are weighed against each other in one way."""
+    names = ["use_pareto_loss_weight", "use_uncertainty_loss_weight", "use_pcgrad"]
+    chosen = [name for name in names if getattr(c.model_config, name)]
+    for name in chosen[1:]:
+        c.error(("model_config", name), f"{chosen[0]} is set already; only one of {listing(names)} is possible")
+
+
+@rule()
 def decay_steps(c: Context) -> None:
     """Train metrics decay in step with the log."""
     log_steps = c.train.log_step_count_steps
