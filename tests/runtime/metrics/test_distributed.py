@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, precision_score, recall_score, roc_auc_score
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -44,3 +44,7 @@ def test_the_values_are_right(worker, by_rank):
     assert by_rank[0]["grouped_auc"] == pytest.approx(np.mean(exact), abs=1e-12)
     assert by_rank[0]["auc"] == pytest.approx(roc_auc_score(labels, probs), abs=1e-4)
     assert by_rank[0]["mse"] == pytest.approx(np.mean((probs - labels) ** 2), rel=1e-6)
+    assert by_rank[0]["log_loss"] == pytest.approx(log_loss(labels, probs.astype(float)), rel=1e-9)
+    assert by_rank[0]["calibration"] == pytest.approx(probs.astype(float).sum() / labels.sum(), rel=1e-9)
+    assert by_rank[0]["threshold_recall"] == pytest.approx(recall_score(labels, probs > np.float32(0.2)))
+    assert by_rank[0]["precision"] == pytest.approx(precision_score(labels, probs > np.float32(0.2)))

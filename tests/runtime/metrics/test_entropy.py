@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from tzx.runtime.metrics.entropy import NormalizedEntropy
+from tzx.runtime.metrics.entropy import LogLoss, NormalizedEntropy
 
 
 def measured(probs, labels, eta=1e-12):
@@ -31,3 +31,21 @@ def test_eta_bounds_what_a_sure_mistake_costs():
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], []])
 def test_one_class_has_no_entropy(labels):
     assert np.isnan(measured(np.full(len(labels), 0.5), np.array(labels)))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_log_loss_is_scikit_learns(classes):
+    rng = np.random.default_rng(classes)
+    probs = rng.dirichlet(np.ones(max(classes, 2)), 300)
+    labels = rng.integers(0, max(classes, 2), 300)
+    metric = LogLoss(1e-12, "probs")
+    for part in np.array_split(np.arange(300), 4):
+        given = probs[part] if classes > 1 else probs[part, 1]
+        metric.update({"probs": torch.tensor(given)}, torch.tensor(labels[part]), None)
+    assert float(metric.compute()) == pytest.approx(log_loss(labels, probs, labels=range(max(classes, 2))), rel=1e-9)
+
+
+def test_a_sure_mistake_costs_log_loss_no_more_than_eta_says():
+    metric = LogLoss(1e-3, "probs")
+    metric.update({"probs": torch.tensor([0.0, 1.0])}, torch.tensor([1, 1]), None)
+    assert float(metric.compute()) == pytest.approx(-(np.log(1e-3) + np.log(1 - 1e-3)) / 2)

@@ -4,11 +4,12 @@ from google.protobuf import text_format
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.metrics import make_metric, make_train_metric, metric_key, metric_name
 from tzx.runtime.metrics.auc import AUC
-from tzx.runtime.metrics.entropy import NormalizedEntropy
+from tzx.runtime.metrics.calibration import Calibration, ExpectedCalibrationError
+from tzx.runtime.metrics.entropy import LogLoss, NormalizedEntropy
 from tzx.runtime.metrics.grouped_auc import GroupedAUC
 from tzx.runtime.metrics.multiclass_auc import MulticlassAUC
 from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError, TopKAccuracy
-from tzx.runtime.metrics.recall import RecallAtK
+from tzx.runtime.metrics.recall import GroupedRecallAtK, Precision, Recall, RecallAtK
 from tzx.runtime.metrics.xauc import XAUC, BatchXAUC, GroupedXAUC
 from tzx.runtime.protos.metric_pb2 import MetricConfig, TrainMetricConfig
 
@@ -31,6 +32,12 @@ def config(text):
         ("mean_squared_error {}", 1, L2, MeanSquaredError),
         ("multiclass_auc {}", 3, SOFTMAX3, MulticlassAUC),
         ("normalized_entropy {}", 2, SOFTMAX2, NormalizedEntropy),
+        ("log_loss {}", 3, SOFTMAX3, LogLoss),
+        ("calibration {}", 2, SOFTMAX2, Calibration),
+        ("expected_calibration_error {}", 1, SIGMOID, ExpectedCalibrationError),
+        ("recall {}", 1, SIGMOID, Recall),
+        ("precision {}", 2, SOFTMAX2, Precision),
+        ("grouped_recall_at_k { grouping_key: 'u' }", 1, SIGMOID, GroupedRecallAtK),
         ("xauc {}", 1, L2, XAUC),
         ("xauc { in_batch: true }", 1, SIGMOID, BatchXAUC),
         ("grouped_xauc { grouping_key: 'u' }", 1, L2, GroupedXAUC),
@@ -97,3 +104,18 @@ def test_metrics_that_do_not_fit(text, num_class, outputs, message):
 def test_train_metrics_that_do_not_fit(text, message):
     with pytest.raises(ConfigError, match=message):
         make_train_metric(text_format.Parse(text, TrainMetricConfig()), 1, SIGMOID)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("log_loss { eta: 0.6 }", "metric log_loss has eta 0.6; allowed: 0 up to, not with, 0.5"),
+        ("expected_calibration_error { bins: 0 }", "metric expected_calibration_error has bins 0; allowed: 1 or more"),
+        ("recall { threshold: 2 }", "metric recall has threshold 2; allowed: 0 to 1"),
+        ("grouped_recall_at_k { grouping_key: 'u' top_k: 0 }", "metric grouped_recall_at_k has top_k 0"),
+    ],
+)
+def test_numbers_that_make_no_sense(text, said):
+    with pytest.raises(ConfigError) as raised:
+        make_metric(config(text), 1, SIGMOID)
+    assert said in str(raised.value)

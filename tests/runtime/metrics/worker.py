@@ -10,11 +10,12 @@ import torch.distributed as dist
 from tzx.runtime.data.batch import Batch, BatchLayout, Jagged
 from tzx.runtime.metrics import Decayed, MeanOf
 from tzx.runtime.metrics.auc import AUC
-from tzx.runtime.metrics.entropy import NormalizedEntropy
+from tzx.runtime.metrics.calibration import Calibration, ExpectedCalibrationError
+from tzx.runtime.metrics.entropy import LogLoss, NormalizedEntropy
 from tzx.runtime.metrics.grouped_auc import GroupedAUC
 from tzx.runtime.metrics.multiclass_auc import MulticlassAUC
 from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError
-from tzx.runtime.metrics.recall import RecallAtK
+from tzx.runtime.metrics.recall import GroupedRecallAtK, Precision, Recall, RecallAtK
 from tzx.runtime.metrics.xauc import XAUC, BatchXAUC, GroupedXAUC
 
 
@@ -35,11 +36,21 @@ def run(rank, world):
         "mae": MeanAbsoluteError(),
         "mse": MeanSquaredError(),
         "normalized_entropy": NormalizedEntropy(1e-12, "probs"),
+        "log_loss": LogLoss(1e-12, "probs"),
+        "calibration": Calibration("probs"),
+        "expected_calibration_error": ExpectedCalibrationError(15, "probs"),
+        "threshold_recall": Recall(0.2, "probs"),
+        "precision": Precision(0.2, "probs"),
+        "grouped_recall": GroupedRecallAtK("user", "probs", 2),
         "xauc": XAUC("y"),
         "batch_xauc": BatchXAUC("y"),
         "grouped_xauc": GroupedXAUC("user", "y"),
     }
-    by_class = {"multiclass_auc": MulticlassAUC(200, 3, "weighted"), "recall": RecallAtK(2)}
+    by_class = {
+        "multiclass_auc": MulticlassAUC(200, 3, "weighted"),
+        "recall": RecallAtK(2),
+        "class_log_loss": LogLoss(1e-12, "probs"),
+    }
     decayed, mean = Decayed(AUC(200, "probs"), 0.5, 1), MeanOf()
     empty = Jagged(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32))
     for number, (probs, labels, users) in enumerate(batches()):

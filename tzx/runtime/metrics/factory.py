@@ -8,12 +8,13 @@ from google.protobuf.message import Message
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.metrics.auc import AUC
 from tzx.runtime.metrics.base import Metric, SumMetric
+from tzx.runtime.metrics.calibration import Calibration, ExpectedCalibrationError
 from tzx.runtime.metrics.decay import Decayed
-from tzx.runtime.metrics.entropy import NormalizedEntropy
+from tzx.runtime.metrics.entropy import LogLoss, NormalizedEntropy
 from tzx.runtime.metrics.grouped_auc import GroupedAUC
 from tzx.runtime.metrics.multiclass_auc import MulticlassAUC
 from tzx.runtime.metrics.pointwise import BinaryAccuracy, MeanAbsoluteError, MeanSquaredError, TopKAccuracy
-from tzx.runtime.metrics.recall import RecallAtK
+from tzx.runtime.metrics.recall import GroupedRecallAtK, Precision, Recall, RecallAtK
 from tzx.runtime.metrics.xauc import XAUC, BatchXAUC, GroupedXAUC
 from tzx.runtime.protos import metric_pb2
 
@@ -80,16 +81,47 @@ def _multiclass_auc(config: metric_pb2.MulticlassAUC, measured: Measured) -> Sum
     return MulticlassAUC(config.thresholds, measured.num_class, config.average)
 
 
+def _check_eta(eta: float, name: str) -> None:
+    if not 0 <= eta < 0.5:
+        raise ConfigError(f"metric {name} has eta {eta:g}; allowed: 0 up to, not with, 0.5")
+
+
+def _log_loss(config: metric_pb2.LogLoss, measured: Measured) -> SumMetric:
+    _check_eta(config.eta, "log_loss")
+    measured.need("probs", "log_loss", "from a cross entropy loss")
+    return LogLoss(config.eta, "probs")
+
+
+def _expected_calibration_error(config: metric_pb2.ExpectedCalibrationError, measured: Measured) -> SumMetric:
+    if config.bins < 1:
+        raise ConfigError(f"metric expected_calibration_error has bins {config.bins}; allowed: 1 or more")
+    return ExpectedCalibrationError(config.bins, measured.binary("expected_calibration_error"))
+
+
+def _threshold(config: metric_pb2.Recall | metric_pb2.Precision, name: str) -> float:
+    if not 0 <= config.threshold <= 1:
+        raise ConfigError(f"metric {name} has threshold {config.threshold:g}; allowed: 0 to 1")
+    return config.threshold
+
+
+def _check_top_k(top_k: int, name: str) -> None:
+    if top_k < 1:
+        raise ConfigError(f"metric {name} has top_k {top_k}; allowed: 1 or more")
+
+
+def _grouped_recall_at_k(config: metric_pb2.GroupedRecallAtK, measured: Measured) -> Metric:
+    _check_top_k(config.top_k, "grouped_recall_at_k")
+    return GroupedRecallAtK(config.grouping_key, measured.binary("grouped_recall_at_k"), config.top_k)
+
+
 def _normalized_entropy(config: metric_pb2.NormalizedEntropy, measured: Measured) -> SumMetric:
-    if not 0 <= config.eta < 0.5:
-        raise ConfigError(f"metric normalized_entropy has eta {config.eta:g}; allowed: 0 up to, not with, 0.5")
+    _check_eta(config.eta, "normalized_entropy")
     return NormalizedEntropy(config.eta, measured.binary("normalized_entropy"))
 
 
 def _recall_at_k(config: metric_pb2.RecallAtK, measured: Measured) -> SumMetric:
     measured.need("similarity", "recall_at_k", "from a two-tower model")
-    if config.top_k < 1:
-        raise ConfigError(f"metric recall_at_k has top_k {config.top_k}; allowed: 1 or more")
+    _check_top_k(config.top_k, "recall_at_k")
     return RecallAtK(config.top_k)
 
 
@@ -105,6 +137,11 @@ _SUMS: dict[str, Callable[..., SumMetric]] = {
     "mean_squared_error": _mean_squared_error,
     "recall_at_k": _recall_at_k,
     "xauc": lambda config, measured: BatchXAUC(measured.scalar("xauc")),
+    "log_loss": _log_loss,
+    "calibration": lambda config, measured: Calibration(measured.binary("calibration")),
+    "expected_calibration_error": _expected_calibration_error,
+    "recall": lambda config, measured: Recall(_threshold(config, "recall"), measured.binary("recall")),
+    "precision": lambda config, measured: Precision(_threshold(config, "precision"), measured.binary("precision")),
 }
 _ALL: dict[str, Callable[..., Metric]] = {
     **_SUMS,
@@ -112,6 +149,7 @@ _ALL: dict[str, Callable[..., Metric]] = {
     "normalized_entropy": _normalized_entropy,
     "grouped_auc": lambda config, measured: GroupedAUC(config.grouping_key, measured.binary("grouped_auc")),
     "xauc": _xauc,
+    "grouped_recall_at_k": _grouped_recall_at_k,
     "grouped_xauc": lambda config, measured: GroupedXAUC(config.grouping_key, measured.scalar("grouped_xauc")),
 }
 
@@ -122,9 +160,9 @@ def metric_name(config: metric_pb2.MetricConfig | metric_pb2.TrainMetricConfig) 
 
 
 def metric_key(config: metric_pb2.MetricConfig | metric_pb2.TrainMetricConfig) -> str:
-    """What the metric is reported as, before the suffix: its name, or recall@ with its number."""
+    """What the metric is reported as, before the suffix: its name, with its number in place of `_at_k`."""
     name = metric_name(config)
-    return f"recall@{config.recall_at_k.top_k}" if name == "recall_at_k" else name
+    return f"{name.removesuffix('_at_k')}@{getattr(config, name).top_k}" if name.endswith("_at_k") else name
 
 
 def make_metric(config: metric_pb2.MetricConfig, num_class: int, outputs: Sequence[str]) -> Metric:

@@ -181,7 +181,7 @@ def _check_metrics(task: Task, where: str, context: TaskContext) -> None:
     for i, metric in enumerate(task.metrics):
         with problems.at(f"{where}.metrics[{i}]"):
             make_metric(metric, task.num_class, task.outputs)
-        if (name := metric_name(metric)) in ("grouped_auc", "grouped_xauc"):
+        if (name := metric_name(metric)) in ("grouped_auc", "grouped_xauc", "grouped_recall_at_k"):
             key = getattr(metric, name).grouping_key
             _check_key(key, "grouping_key", f"{where}.metrics[{i}].{name}", context)
     for i, train_metric in enumerate(task.train_metrics):

@@ -13,7 +13,17 @@ _CLASSES = {
     "softmax_cross_entropy": (2, None),
     "jrc_loss": (2, 2),
 }
-_ON_PROBS = {"auc", "grouped_auc", "multiclass_auc", "accuracy", "normalized_entropy"}
+_TWO_CLASSES = {
+    "auc",
+    "calibration",
+    "expected_calibration_error",
+    "grouped_auc",
+    "grouped_recall_at_k",
+    "normalized_entropy",
+    "precision",
+    "recall",
+}
+_ON_PROBS = _TWO_CLASSES | {"multiclass_auc", "accuracy", "log_loss"}
 _ON_VALUES = {"mean_absolute_error", "mean_squared_error"}
 
 
@@ -105,8 +115,9 @@ def _metric_problem(name: str | None, losses: set[str], count: int, is_match: bo
         return f"{name} needs probabilities, but the task has l2_loss only"
     if name in _ON_VALUES and "l2_loss" not in losses:
         return f"{name} needs a predicted value, which only l2_loss gives"
-    if name == "auc" and count > 2:
-        return f"auc is for two classes, but num_class is {count}; use multiclass_auc"
+    if name in _TWO_CLASSES and count > 2:
+        remedy = "; use multiclass_auc" if name == "auc" else ""
+        return f"{name} is for two classes, but num_class is {count}{remedy}"
     return None
 
 
@@ -180,7 +191,10 @@ def intervention_rank(c: Context) -> None:
 def grouping_key_unknown(c: Context) -> None:
     """Grouped metrics and the session of jrc_loss read a feature of ids, or a label."""
     labels = list(c.data.label_fields)
-    for kind, field in (("GroupedAUC", "grouping_key"), ("GroupedXAUC", "grouping_key"), ("JRCLoss", "session_name")):
+    keys = dict.fromkeys(("GroupedAUC", "GroupedXAUC", "GroupedRecallAtK"), "grouping_key") | {
+        "JRCLoss": "session_name"
+    }
+    for kind, field in keys.items():
         for node in c.of_type(kind):
             name = getattr(node.message, field)
             feature = c.find_feature(name)
