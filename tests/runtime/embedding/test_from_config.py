@@ -10,7 +10,6 @@ from google.protobuf import text_format
 from tzx.runtime.data.batch import BatchLayout
 from tzx.runtime.data.packing import pack
 from tzx.runtime.embedding.groups import EmbeddingGroups
-from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
@@ -89,12 +88,3 @@ def test_planned_tables_carry_the_config(built: SimpleNamespace) -> None:
         "tags_emb": (5, 4, "mean", "pooled", True, ("tags",)),
         "age_emb": (3, 4, "sum", "pooled", False, ("age",)),
     }
-
-
-def test_dense_embedding_is_refused_by_name(built: SimpleNamespace) -> None:
-    config = text_format.Parse(CONFIG, EasyRecConfig())
-    config.feature_configs[3].raw_feature.embedding_dim = 4
-    config.feature_configs[3].raw_feature.autodis.num_channels = 2
-    features = FeatureSet.from_config(config.feature_configs, config.data_config)
-    with pytest.raises(ConfigError, match="feature 'price': autodis is not supported yet"):
-        EmbeddingGroups(features.features, config.model_config.feature_groups, built.layout)

@@ -4,11 +4,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.protobuf import text_format
 
 from tzx.runtime.embedding.specs import TablePlan, TableSpec, WideOptions, home_of
 from tzx.runtime.errors import ConfigError
-from tzx.runtime.protos.feature_pb2 import RawFeature
 
 
 def only(plan: TablePlan) -> TableSpec:
@@ -102,19 +100,6 @@ def test_elements_of_a_sequence_may_pool_differently(kit: SimpleNamespace) -> No
     plan.add(kit.sparse("a", embedding_name="t"))
     assert only(plan).pooling == "sum"
     assert {u.feature: u.pooling for u in only(plan).lookups} == {"seq": "mean", "a": "sum"}
-
-
-@pytest.mark.parametrize(
-    ("message", "text", "named"),
-    [
-        (RawFeature, "autodis { num_channels: 2 }", "autodis"),
-        (RawFeature, "mlp {}", "mlp"),
-    ],
-)
-def test_embeddings_of_later_releases_are_named(kit: SimpleNamespace, message: Any, text: str, named: str) -> None:
-    config = text_format.Parse(f'feature_name: "a" expression: "user:a" embedding_dim: 4 {text}', message())
-    with pytest.raises(ConfigError, match=f"feature 'a': {named} is not supported yet; use "):
-        TablePlan().add(kit.sparse("a", config=config))
 
 
 def test_a_table_needs_rows_and_a_width(kit: SimpleNamespace) -> None:

@@ -74,7 +74,20 @@ def first_of_each_model():
 @pytest.mark.parametrize("name", [*first_of_each_model(), *WITH])
 def test_from_rows_to_predictions(name, tmp_path):
     base, more = WITH.get(name, (name, ""))
-    config = config_of(f"{TEXTS[base]} {more}", tmp_path)
+    check(config_of(f"{TEXTS[base]} {more}", tmp_path), tmp_path)
+
+
+def test_with_embedded_numbers(tmp_path):
+    config = config_of(TEXTS["mmoe"], tmp_path)
+    embedded = {"age": "autodis { num_channels: 3 }", "price": "mlp {}"}
+    for feature in config.feature_configs:
+        if feature.WhichOneof("feature") == "raw_feature":
+            text_format.Merge(f"embedding_dim: 8 {embedded[feature.raw_feature.feature_name]}", feature.raw_feature)
+    check(config, tmp_path)
+
+
+def check(config, tmp_path):
+    """Trains, evaluates, exports and predicts."""
     write_rows(tmp_path / "rows.parquet")
     train(config, TrainOptions())
     (line,) = (tmp_path / "run" / "train_eval_result_v2.txt").read_text().splitlines()

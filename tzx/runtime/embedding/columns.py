@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.embedding.numeric import NumericPlan
 from tzx.runtime.embedding.runs import EmbeddedRows, Neighbours
-from tzx.runtime.embedding.specs import Lookup, TablePlan, check_supported
+from tzx.runtime.embedding.specs import Lookup, TablePlan
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.features import Feature
 from tzx.runtime.nn.jagged import pad
@@ -43,6 +44,7 @@ class ColumnFactory:
     def __init__(self, features: Iterable[Feature], layout: BatchLayout, tables: TablePlan) -> None:
         self._features = {f.name: f for f in features}
         self._tables = tables
+        self.numeric = NumericPlan()
         self.neighbours = Neighbours()
         ends = torch.tensor((0, *layout.dense_dims)).cumsum(0).tolist()
         self._dense_start = dict(zip(layout.dense, ends, strict=False))
@@ -51,7 +53,6 @@ class ColumnFactory:
         """The feature called `name`; a ConfigError names the nearest one when there is none."""
         if name not in self._features:
             raise ConfigError(f"feature group {group!r}: unknown feature {name!r}{hint(name, self._features)}")
-        check_supported(self._features[name])
         return self._features[name]
 
     def row_columns(self, names: Iterable[str], place: Place) -> "RowColumns":
@@ -74,7 +75,10 @@ class ColumnFactory:
                 f"feature group {place.group!r}: dense sequence {name!r} has no single value per row; "
                 f"put it into sequence_groups or into a SEQUENCE group"
             )
-        return Column(name, feature.value_dim, start=self._dense_start[name])
+        start = self._dense_start[name]
+        if _is_embedded(feature):
+            return Column(name, feature.embedding_dim, self.numeric.add(feature, start, place.suffix))
+        return Column(name, feature.value_dim, start=start)
 
     def element_column(self, name: str, place: Place) -> Column:
         """Column of one value or pooled row per element of a sequence."""
@@ -141,6 +145,11 @@ class ElementColumns:
                     f"feature group {self.group!r}: {column.name!r} has {part.shape[0]} elements in this batch but "
                     f"{self.columns[0].name!r} has {parts[0].shape[0]}; sequences of one group must be equally long"
                 )
+
+
+def _is_embedded(feature: Feature) -> bool:
+    config = feature.config
+    return "dense_emb" in config.DESCRIPTOR.oneofs_by_name and config.WhichOneof("dense_emb") is not None
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:

@@ -61,6 +61,7 @@ class EmbeddingGroups(nn.Module):
             self.groups[key] = _make_group(config, factory)
         self.tables: tuple[TableSpec, ...] = plan.tables()
         self.collections = _make_collections(self.tables, layout, factory.neighbours)
+        self.numeric = nn.ModuleList(factory.numeric.modules(factory.neighbours))
         looked_up = {name for table in self.tables for name in table.feature_names}
         id_maps = make_specs(f for f in features if f.name in looked_up)
         self.dynamic = DynamicIds(id_maps, layout) if id_maps else None
@@ -74,7 +75,7 @@ class EmbeddingGroups(nn.Module):
         if self.dynamic is not None:
             batch = self.dynamic(batch)
         by_run: dict[Run, Tensor] = {}
-        for collection in self.collections.values():
+        for collection in (*self.collections.values(), *self.numeric):
             by_run.update(collection(batch))
         rows = EmbeddedRows(by_run)
         outputs: dict[str, Tensor] = {}

@@ -9,21 +9,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from google.protobuf import text_format
-from google.protobuf.message import Message
 
 from tzx.runtime.embedding.dynamic.specs import option_of
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import Feature
 
 Home = Literal["pooled", "weighted", "sequence"]
-Section = Literal["ids", "weighted_ids", "sequence_ids"]
+Section = Literal["ids", "weighted_ids", "sequence_ids", "dense"]
 
 
 @dataclass(frozen=True)
 class Lookup:
     """One feature looked up in one table, pooled over each row (bag) or over each sequence element.
 
-    `section` is the part of the batch in which the ids lie.
+    `section` is the part of the batch in which the ids lie; embedded numbers have `dense` there, and no table.
     """
 
     feature: str
@@ -89,7 +88,6 @@ class TablePlan:
         Raises:
             ConfigError: the feature cannot have a table, or does not fit the other users of the table.
         """
-        check_supported(feature)
         name = feature.embedding_name + ("_wide" if is_wide else "") + (f"_{suffix}" if suffix else "")
         dim = (self._wide.dim or WideOptions.dim) if is_wide else feature.embedding_dim
         init_fn = self._wide.init_fn if is_wide else feature.init_fn
@@ -125,21 +123,6 @@ def home_of(spec: TableSpec) -> Home:
     if spec.kind == "sequence":
         return "sequence"
     return "weighted" if spec.weighted else "pooled"
-
-
-def check_supported(feature: Feature) -> None:
-    """Raise a ConfigError naming the feature if it asks for an embedding that is not built in yet."""
-    asked: Message = feature.config
-    fields = {f.name: v for f, v in asked.ListFields()}
-    for name, remedy in _LATER.items():
-        if name in fields:
-            raise ConfigError(f"feature {feature.name!r}: {name} is not supported yet; {remedy}")
-
-
-_LATER = {
-    "autodis": "use boundaries with embedding_dim, or leave it a plain dense feature",
-    "mlp": "use boundaries with embedding_dim, or leave it a plain dense feature",
-}
 
 
 def _check_agreement(draft: _Draft, feature: Feature, dim: int, init_fn: str) -> None:

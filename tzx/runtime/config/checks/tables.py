@@ -122,6 +122,8 @@ def dense_embedding(c: Context) -> None:
         member = feature.config.WhichOneof("dense_emb")
         if member and feature.is_sparse:
             c.warn((*feature.path, member), f"{feature.name} yields ids, so {member} has no effect")
+        elif member and feature.is_sequence:
+            c.warn((*feature.path, member), f"{feature.name} is a sequence of numbers, so {member} has no effect")
         elif member == "autodis" and getattr(feature.config, "value_dim", 1) > 1:
             path = (*feature.path, "autodis")
             c.error(path, f"{feature.name}: autodis takes one number, but value_dim is {feature.config.value_dim}")
