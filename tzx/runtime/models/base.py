@@ -27,6 +27,7 @@ from tzx.runtime.models.feature_dropout import FeatureDropout
 from tzx.runtime.models.problems import Problems
 from tzx.runtime.models.tasks import Task, single_task, tower_tasks
 from tzx.runtime.models.weighting import make_weighting
+from tzx.runtime.nn.initializers import initialise_layers
 from tzx.runtime.protos.model_pb2 import DEEP, FeatureGroupConfig, FeatureGroupType
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
@@ -65,6 +66,9 @@ class Model(nn.Module):
             self.feature_dropout = self._make_feature_dropout(used)
         with problems.at(self.where):
             self.build()
+        with problems.at("model_config.dense_init_fn"):
+            if self.config.dense_init_fn:
+                initialise_layers(self, self.config.dense_init_fn)
         self.loss_weighting = make_weighting(self.config, self.tasks, self, self.embedding_groups, problems)
         problems.raise_any()
         self.init_metrics()

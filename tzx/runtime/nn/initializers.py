@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.nn.expressions import Expression, check_arguments, check_name, parse_call
@@ -42,3 +43,19 @@ def make_initializer(text: str) -> Initializer:
     function = getattr(nn.init, name.removeprefix("nn.init."))
     check_arguments(function, Expression(name, (), parsed.kwargs), given=1)
     return partial(function, **parsed.kwargs)
+
+
+def initialise_layers(module: nn.Module, text: str) -> None:
+    """Start the weights of linear and convolution layers as `text` says, and their biases at 0.
+
+    Layers whose weights follow from other parameters keep them.
+
+    Raises:
+        ConfigError: as `make_initializer`.
+    """
+    initialize = make_initializer(text)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d) and not is_parametrized(layer):
+            initialize(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
