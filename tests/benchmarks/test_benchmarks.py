@@ -114,3 +114,26 @@ def test_features(folder: Path):
         result = _run("features.py", folder, "--rows", 2_000, "--batch_size", 1_000, "--passes", 1, "--only", only)
         assert result.returncode == 0, result.stderr
         assert shown in result.stdout and "polars" in result.stdout
+
+
+def test_results_page(folder: Path):
+    """Means, deviations and gaps of rows as results.py collects them; rows of an older config are left out."""
+    machine = {"date": "2026-01-02 03:04", "cpu": "x", "cores": 2, "threads": 1, "load_average": 0.5, "torch": "2"}
+    rows = []
+    for suite, aucs in (("tzx", (0.1, 0.70, 0.72)), ("fuxictr", (0.74, 0.74))):
+        for seed, auc in enumerate(aucs):
+            row = {"suite": suite, "kind": "auc", "model": "DeepFM", "seed": seed, "auc": auc, "log_loss": 0.5}
+            row |= {"config": "old" if auc == 0.1 else "new", "samples_per_second": 1000 + seed, "parameters": 12345}
+            rows.append(row | {"machine": machine | ({"fuxictr": "9.9"} if suite == "fuxictr" else {})})
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = _run("results.py", folder, "write", "--results", "rows.jsonl", "--out", "results.md")
+    assert result.returncode == 0, result.stderr
+    line = next(line for line in (folder / "results.md").read_text().splitlines() if line.startswith("| DeepFM"))
+    assert "0.7100 ± 0.0141" in line and "0.7400 ± 0.0000" in line and "**-0.0300**" in line and "12,345" in line
+
+
+@pytest.mark.slow
+def test_every_entry_of_the_results_is_a_model():
+    code = "import results as r; [r._count_parameters(r.config_of(e)) for e in r.ENTRIES.values()]"
+    done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,134 @@
+"""docs/results.md from the rows that results.py collected."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+BAR = 0.002
+
+_HEAD = """# Results
+
+Every ranking model on MovieLens-100K, beside the same model in FuxiCTR {fuxictr}. Both sides read the same rows,
+cut into the same ids, with embeddings of the same width, the same hidden layers, three epochs of the same batch
+size, Adagrad at 0.05 for embeddings and Adam at 0.001 for the rest, and the same initializers (`init_fn:
+"nn.init.normal_,std=0.0001"`, `dense_init_fn: "nn.init.xavier_normal_"`, which are FuxiCTR's). AUC and log loss
+are those of the test part: mean and standard deviation over seeds.
+
+| model | AUC | log loss | FuxiCTR: AUC | log loss | difference of AUC | parameters | FuxiCTR: parameters | seeds |
+|---|---|---|---|---|---|---|---|---|
+"""
+_SPEED = """
+## Speed
+
+samples/s of training, the median over windows of ten steps of one run on {threads} thread(s). The load average of
+the machine when the run began stands beside it: at a load well above the number of cores a figure says little.
+
+| model | samples/s | load | FuxiCTR: samples/s | load |
+|---|---|---|---|---|
+"""
+_FOOT = """
+## Made by
+
+    python -m tzx.apps.prepare_data movielens
+    python benchmarks/results.py train
+    python -m venv fuxi && fuxi/bin/pip install fuxictr==2.3.10 torch
+    python benchmarks/results.py peer --python fuxi/bin/python
+    python benchmarks/results.py speed --python fuxi/bin/python
+    python benchmarks/results.py write
+
+{versions}
+
+FuxiCTR's package holds its layers and training step; `benchmarks/fuxictr_peer.py` joins them as its model zoo
+does. Models without a figure there have no counterpart in the package. What differs within a model of one name:
+
+- the linear part of DeepFM and WideAndDeep has 4 numbers for each id here, whose sum counts, and 1 in FuxiCTR;
+- DCNV1 and DCNV2 end with a hidden layer of 64, and DCNV2's matrices are products of two of full rank;
+- xDeepFM's CIN has a table of its own here, and reads those of the deep part in FuxiCTR, beside a linear part.
+
+## What was learned
+
+- **Start of the layers.** With embeddings that start small, layers that start as PyTorch starts them cost a plain
+  MLP 0.007 AUC, here and in FuxiCTR alike (three seeds: 0.780 to 0.782 against 0.786 to 0.787); hence
+  `dense_init_fn`.
+- **Start of the embeddings.** The default, uniform within 1/sqrt(rows), costs DeepFM 0.003 against a standard
+  deviation of 0.0001.
+- **Order of rows.** Batches of the same rows in each epoch cost 0.005: set `shuffle_buffer_size` large enough
+  that a block holds as many batches as fit into memory; here it holds the whole epoch.
+"""
+
+
+def page(rows: Sequence[dict], names: Sequence[str]) -> str:
+    """The document.
+
+    Args:
+        rows: what was collected; of a model only rows of its newest config count.
+        names: models in the order in which they are listed.
+    """
+    quality, speed = (_by_model([r for r in rows if r["kind"] == kind]) for kind in ("auc", "speed"))
+    peers = [r for found in quality.values() for r in found.get("fuxictr", [])]
+    head = _HEAD.format(fuxictr=peers[0]["machine"]["fuxictr"] if peers else "")
+    lines = [_quality(name, quality[name]) for name in names if quality.get(name, {}).get("tzx")]
+    text = head + "\n".join(lines) + "\n"
+    fast = speed if speed else quality
+    measured = [name for name in names if fast.get(name, {}).get("tzx")]
+    threads = fast[measured[0]]["tzx"][0]["machine"]["threads"] if measured else 1
+    text += _SPEED.format(threads=threads) + "\n".join(_speed(name, fast[name]) for name in measured) + "\n"
+    return text + _FOOT.format(versions=_versions([r for f in quality.values() for r in f.get("tzx", [])], peers))
+
+
+def _by_model(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
+    """Rows by model and suite, without those of older configs and without repeats of a seed."""
+    newest = {row["model"]: row["config"] for row in rows if row["suite"] == "tzx"}
+    found: dict[str, dict[str, dict[int, dict]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        if row["config"] == newest.get(row["model"]):
+            found[row["model"]][row["suite"]][row["seed"]] = row
+    return {model: {suite: list(r.values()) for suite, r in suites.items()} for model, suites in found.items()}
+
+
+def _quality(name: str, found: Mapping[str, list[dict]]) -> str:
+    ours, theirs = found["tzx"], found.get("fuxictr", [])
+    gap = _mean(ours, "auc") - _mean(theirs, "auc") if theirs else None
+    shown = "" if gap is None else f"**{gap:+.4f}**" if gap < -BAR else f"{gap:+.4f}"
+    seeds = str(len(ours)) + (f", {len(theirs)}" if theirs and len(theirs) != len(ours) else "")
+    cells = [name, _spread(ours, "auc"), _spread(ours, "log_loss"), _spread(theirs, "auc"), _spread(theirs, "log_loss")]
+    return _line([*cells, shown, _count(ours), _count(theirs), seeds])
+
+
+def _speed(name: str, found: Mapping[str, list[dict]]) -> str:
+    cells = [name]
+    for suite in ("tzx", "fuxictr"):
+        best = max(found.get(suite, []), key=lambda r: r["samples_per_second"], default=None)
+        cells += [f"{best['samples_per_second']:,.0f}", str(best["machine"]["load_average"])] if best else ["", ""]
+    return _line(cells)
+
+
+def _mean(rows: Sequence[dict], key: str) -> float:
+    return statistics.mean(row[key] for row in rows)
+
+
+def _spread(rows: Sequence[dict], key: str) -> str:
+    if not rows:
+        return ""
+    deviation = f" ± {statistics.stdev(row[key] for row in rows):.4f}" if len(rows) > 1 else ""
+    return f"{_mean(rows, key):.4f}{deviation}"
+
+
+def _count(rows: Sequence[dict]) -> str:
+    return f"{rows[0]['parameters']:,}" if rows else ""
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _versions(ours: Sequence[dict], theirs: Sequence[dict]) -> str:
+    if not ours:
+        return ""
+    facts = ours[-1]["machine"]
+    packages = ("python", "torch", "torchrec", "fbgemm-gpu-cpu", "tzx")
+    listed = ", ".join(f"{name} {facts[name]}" for name in packages if name in facts)
+    days = sorted(row["machine"]["date"][:10] for row in (*ours, *theirs))
+    peer = f"; FuxiCTR {theirs[-1]['machine']['fuxictr']} on torch {theirs[-1]['machine']['torch']}" if theirs else ""
+    span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    return f"{span}, {facts['cpu']}, {facts['cores']} cores: {listed}{peer}."

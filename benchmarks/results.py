@@ -1,0 +1,294 @@
+"""Results of the ranking models on MovieLens-100K beside FuxiCTR's, collected as JSON lines, and docs/results.md.
+
+python -m tzx.apps.prepare_data movielens
+python benchmarks/results.py train                              every model, five seeds
+python benchmarks/results.py train DeepFM --seeds 1             one model, one seed
+python benchmarks/results.py peer --python fuxi/bin/python      the same with FuxiCTR, installed in a venv of its own
+python benchmarks/results.py speed                              samples/s again, on a quiet machine
+python benchmarks/results.py write                              docs/results.md from what was collected
+
+What is in the results file is not trained again, so an interrupted run goes on where it stopped. For the peer:
+python -m venv fuxi && fuxi/bin/pip install fuxictr==2.3.10 torch
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import text_format
+from google.protobuf.message import Message
+from machine import facts
+from result_models import ENTRIES, Entry
+from result_page import page
+
+from tzx.runtime.config import load_config
+from tzx.runtime.errors import ConfigError
+from tzx.runtime.protos.model_pb2 import ModelConfig
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+PEER = ROOT / "benchmarks" / "fuxictr_peer.py"
+_WINDOW = re.compile(r"step \d+ .* ([\d,]+) samples/s")
+WINDOW_STEPS = 10
+INIT, DENSE_INIT = "nn.init.normal_,std=0.0001", "nn.init.xavier_normal_"  # FuxiCTR's
+
+
+def config_of(entry: Entry) -> EasyRecConfig:
+    """The base config of an entry with the entry's model, evaluated on the test part."""
+    config = load_config(str(ROOT / "examples" / f"{entry.base}.config"))
+    config.model_config.CopyFrom(text_format.Parse(entry.model_config(), ModelConfig()))
+    config.eval_input_path = config.eval_input_path.replace("valid.", "test.")
+    config.train_config.log_step_count_steps = WINDOW_STEPS
+    config.train_config.save_checkpoints_epochs = 0  # one checkpoint and evaluation, at the end
+    config.train_config.use_tensorboard = False
+    config.data_config.num_workers = 0
+    config.data_config.shuffle_buffer_size = 100  # all rows: blocks smaller than an epoch cost AUC
+    used = {name for group in config.model_config.feature_groups for name in group.feature_names}
+    for feature in list(config.feature_configs):
+        inner = getattr(feature, feature.WhichOneof("feature") or "")
+        name = getattr(inner, "feature_name", "")
+        if name and name not in used:
+            config.feature_configs.remove(feature)
+    for inner in _lookups(config):
+        inner.init_fn = INIT
+    config.model_config.dense_init_fn = DENSE_INIT
+    own = getattr(config.model_config, config.model_config.WhichOneof("model") or "")
+    if "wide_init_fn" in own.DESCRIPTOR.fields_by_name:
+        own.wide_init_fn = INIT
+    return config
+
+
+def _lookups(config: EasyRecConfig) -> Iterator[Message]:
+    """The messages of all features, those of sequences one by one."""
+    for feature in config.feature_configs:
+        inner = getattr(feature, feature.WhichOneof("feature") or "")
+        for one in getattr(inner, "features", [feature]):
+            yield getattr(one, one.WhichOneof("feature") or "")
+
+
+def fingerprint(config: EasyRecConfig) -> str:
+    """Changes with any setting, so that a row is only reused for the config it was measured with."""
+    return hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()[:12]
+
+
+class _Speeds(logging.Handler):
+    """Collects samples/s from the lines that training logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows: list[float] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if found := _WINDOW.search(record.getMessage()):
+            self.windows.append(float(found.group(1).replace(",", "")))
+
+
+def train_tzx(entry: Entry, seed: int, threads: int) -> dict[str, object]:
+    """Train once in this process and return the figures."""
+    import torch
+
+    from tzx.runtime.training.jobs import TrainOptions, train
+
+    config, speeds = config_of(entry), _Speeds()
+    parameters = _count_parameters(config)
+    logger = logging.getLogger("tzx")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(speeds)
+    cpu_before = _cpu_seconds()
+    try:
+        with tempfile.TemporaryDirectory(prefix="tzx-results-") as scratch:
+            config.model_dir = scratch
+            torch.set_num_threads(threads)
+            train(config, TrainOptions(seed=seed))
+            metrics = json.loads((Path(scratch) / "train_eval_result_v2.txt").read_text().splitlines()[-1])
+    finally:
+        logger.removeHandler(speeds)
+    return {
+        "auc": _named(metrics, "auc"),
+        "log_loss": _named(metrics, "binary_cross_entropy"),
+        "samples_per_second": statistics.median(speeds.windows[1:]),
+        "cpu_seconds": _cpu_seconds() - cpu_before,
+        "parameters": parameters,
+    }
+
+
+def _named(metrics: dict[str, float], name: str) -> float:
+    """A metric, under its own name or with the suffix of a model's only output."""
+    return next(value for found, value in metrics.items() if found.startswith(name))
+
+
+def _count_parameters(config: EasyRecConfig) -> int:
+    from tzx.runtime.embedding.tables import table_device
+    from tzx.runtime.features import FeatureSet
+    from tzx.runtime.models import build_model
+
+    with table_device("meta"):
+        model = build_model(config, FeatureSet.from_config(config.feature_configs, config.data_config))
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def export_rows(base: str, out: Path) -> Path:
+    """Ids of every feature as tzx makes them, for the peer: one .npz with train and test part."""
+    from tzx.runtime.data.loader import DataLoader, LoaderOptions
+    from tzx.runtime.features import FeatureSet
+
+    entry = next(e for e in ENTRIES.values() if e.base == base)
+    config = config_of(entry)
+    config.data_config.shuffle = False
+    features = FeatureSet.from_config(config.feature_configs, config.data_config)
+    paths = {"train": config.train_input_path, "test": config.eval_input_path}
+    arrays: dict[str, np.ndarray] = {}
+    specs: dict[str, dict[str, int | bool]] = {}
+    for feature in features.features:
+        rows, dim = feature.num_embeddings, feature.embedding_dim
+        specs[feature.name] = {"rows": rows, "dim": dim, "steps": feature.is_sequence}
+    for part, path in paths.items():
+        loader = DataLoader(config.data_config, features, path, LoaderOptions(mode="eval"))
+        found: dict[str, list[np.ndarray]] = {}
+        for batch in loader.epoch():
+            found.setdefault("label", []).append(batch.labels[config.data_config.label_fields[0]].numpy())
+            for feature in features.features:
+                if feature.is_sequence:
+                    elements = batch.sequences[feature.name]
+                    ids = _padded(elements.values.numpy(), elements.key_lengths.numpy())
+                    found.setdefault(feature.name, []).append(_steps(ids, elements.seq_lengths.numpy()))
+                else:
+                    ids, lengths = batch.ids_of(feature.name)
+                    found.setdefault(feature.name, []).append(_padded(ids.numpy(), lengths.numpy()))
+        arrays |= {f"{part}/{name}": _stacked(parts) for name, parts in found.items()}
+    path = out / f"{entry.split}.npz"
+    np.savez(path, specs=json.dumps(specs), **arrays)
+    return path
+
+
+def _padded(ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Bags as rows of ids + 1, filled up with 0."""
+    out = np.zeros((len(lengths), max(int(lengths.max(initial=1)), 1)), dtype=np.int64)
+    out[np.arange(out.shape[1]) < lengths[:, None]] = ids + 1
+    return out
+
+
+def _steps(bags: np.ndarray, lengths: np.ndarray, longest: int = 50) -> np.ndarray:
+    """Elements of sequences as [rows, longest, bag]; 0 where there is none."""
+    out = np.zeros((len(lengths), longest, bags.shape[1]), dtype=np.int64)
+    out[np.arange(longest) < lengths[:, None]] = bags
+    return out
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    width = max(part.shape[-1] for part in parts) if parts[0].ndim > 1 else 0
+    if width:
+        parts = [np.pad(p, [(0, 0)] * (p.ndim - 1) + [(0, width - p.shape[-1])]) for p in parts]
+    return np.concatenate(parts)
+
+
+def _todo(args: argparse.Namespace, suite: str) -> Iterator[tuple[str, int, str]]:
+    rows = read(args.results)
+    done = {(r["suite"], r["model"], r["seed"], r["config"]) for r in rows if r["kind"] == args.kind}
+    for name in args.models or ENTRIES:
+        mark = fingerprint(config_of(ENTRIES[name]))
+        for seed in range(1, args.seeds + 1):
+            if (suite, name, seed, mark) not in done:
+                yield name, seed, mark
+
+
+def read(path: Path) -> list[dict]:
+    """Rows collected so far."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def run_tzx(args: argparse.Namespace) -> None:
+    """Train what is missing, one JSON line each."""
+    for name, seed, mark in _todo(args, "tzx"):
+        before = facts(args.threads)
+        try:
+            figures = train_tzx(ENTRIES[name], seed, args.threads)
+        except ConfigError as error:
+            sys.exit(f"{name}: {error}")
+        row = {"suite": "tzx", "kind": args.kind, "model": name, "seed": seed, "config": mark}
+        _append(args.results, {**row, **figures, "machine": before})
+        print(f"tzx      {name:<18} seed {seed}  {_shown(figures)}", flush=True)
+
+
+def run_peer(args: argparse.Namespace) -> None:
+    """The same with FuxiCTR, in its own interpreter, which trains one model a call."""
+    listing = subprocess.run([args.python, str(PEER), "--list"], check=True, capture_output=True, text=True)
+    known = json.loads(listing.stdout)
+    with tempfile.TemporaryDirectory(prefix="tzx-results-") as scratch:
+        data: dict[str, Path] = {}
+        for name, seed, mark in _todo(args, "fuxictr"):
+            if name not in known["models"]:
+                continue
+            base = ENTRIES[name].base
+            if base not in data:
+                data[base] = export_rows(base, Path(scratch))
+            before = facts(args.threads) | {"fuxictr": known["fuxictr"], "torch": known["torch"]}
+            command = [args.python, str(PEER), "--data", str(data[base]), "--model", name, "--seed", str(seed)]
+            environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            if done.returncode:
+                sys.exit(f"{' '.join(command)}\n{done.stderr}")
+            figures = json.loads(done.stdout.splitlines()[-1])
+            row = {"suite": "fuxictr", "kind": args.kind, "model": name, "seed": seed, "config": mark}
+            _append(args.results, {**row, **figures, "machine": before})
+            print(f"fuxictr  {name:<18} seed {seed}  {_shown(figures)}", flush=True)
+
+
+def _shown(figures: dict) -> str:
+    return (
+        f"AUC {figures['auc']:.4f}  log loss {figures['log_loss']:.4f}  {figures['samples_per_second']:,.0f} samples/s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "peer", "speed", "write"))
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(ENTRIES)}")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each model, with seeds 1, 2, ...")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--python", default="", help="interpreter that has fuxictr")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results.jsonl")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md", help="where to write the document")
+    args = parser.parse_args()
+    args.results, args.out = args.results.resolve(), args.out.resolve()
+    if unknown := sorted(set(args.models) - set(ENTRIES)):
+        parser.error(f"no model named {', '.join(unknown)}; there are {', '.join(ENTRIES)}")
+    args.kind = "auc"
+    os.chdir(ROOT)
+    if args.what == "write":
+        args.out.write_text(page(read(args.results), list(ENTRIES)))
+    elif args.what == "peer":
+        run_peer(args)
+    elif args.what == "speed":
+        args.kind, args.seeds = "speed", 1
+        run_tzx(args)
+        if args.python:
+            run_peer(args)
+    else:
+        run_tzx(args)
+
+
+if __name__ == "__main__":
+    main()
