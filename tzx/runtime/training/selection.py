@@ -45,12 +45,14 @@ def rank_features(config: EasyRecConfig, checkpoint: str, topk: int) -> dict[str
     path = ckpt.resolve_checkpoint(checkpoint)
     with table_device("meta"):  # the rates are all that is read
         model = build_model(config, FeatureSet.from_config(config.feature_configs, config.data_config))
-    rates = {f"feature_dropout.{name}": p.detach() for name, p in model.feature_dropout.named_parameters()}
+    dropout = model.feature_dropout
+    assert dropout is not None, "the config asks for it"
+    rates = {f"feature_dropout.{name}": p.detach() for name, p in dropout.named_parameters()}
     if not rates:
         raise ConfigError("no DEEP or WIDE feature group has two features or more: there is nothing to choose from")
     if left := load_tensors(path / "model", rates):
         raise UserError(f"{path} holds no dropout rates for {', '.join(left)}; was it trained with this config?")
-    return {group: _ranked(found, topk) for group, found in model.feature_dropout.rates().items()}
+    return {group: _ranked(found, topk) for group, found in dropout.rates().items()}
 
 
 def _ranked(rates: Mapping[str, float], topk: int) -> list[Ranked]:
