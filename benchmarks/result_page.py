@@ -110,7 +110,7 @@ def _mean(rows: Sequence[dict], key: str) -> float:
 def _spread(rows: Sequence[dict], key: str) -> str:
     if not rows:
         return ""
-    deviation = f" ± {statistics.stdev(row[key] for row in rows):.4f}" if len(rows) > 1 else ""
+    deviation = f" \u00b1 {statistics.stdev(row[key] for row in rows):.4f}" if len(rows) > 1 else ""
     return f"{_mean(rows, key):.4f}{deviation}"
 
 

@@ -46,7 +46,7 @@ def _show(ranked: Mapping[str, Sequence[Any]]) -> None:
     for group, features in ranked.items():
         table = Table("", "feature", "dropout rate", "", "", title=f"group {group}", title_justify="left")
         for place, feature in enumerate(features, 1):
-            bar = "█" * round(20 * feature.rate)
+            bar = "#" * round(20 * feature.rate)
             table.add_row(
                 str(place), feature.feature, f"{feature.rate:.3f}", bar, "kept" if feature.kept else "dropped"
             )
