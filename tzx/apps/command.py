@@ -82,13 +82,18 @@ def add_config_flags(parser: argparse.ArgumentParser, required: bool = True) -> 
     parser.add_argument(
         "--edit_config_json", metavar="JSON", help="override config fields with a JSON object of path to value"
     )
+    add_user_module_flag(parser)
+    add_debug_flag(parser)
+
+
+def add_user_module_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --user_module, which imports code of the user's own."""
     parser.add_argument(
         "--user_module",
         action=_Load,
         metavar="FILE",
         help="Python file, or module, that registers operators and models of your own; may be repeated",
     )
-    add_debug_flag(parser)
 
 
 class _Load(argparse.Action):

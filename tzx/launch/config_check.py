@@ -31,6 +31,7 @@ def check_config(path: str, flags: Mapping[str, str], sets: Sequence[str], elsew
     level = logger.level
     logger.setLevel(logging.ERROR)  # the app will give the warnings
     try:
-        load_config(path, [*sets, *own], flags.get("edit_config_json"))
+        # Models of the user's own are registered by code, which only the app runs.
+        load_config(path, [*sets, *own], flags.get("edit_config_json"), needs_own_types=False)
     finally:
         logger.setLevel(level)

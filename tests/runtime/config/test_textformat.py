@@ -156,7 +156,7 @@ MESSAGES = {
     'data_config { label_fields: ["a" "b", c] }': '1:39: label_fields takes a string; write "c"',
     'data_config { label_fields: ["a", }': '1:35: expected a value in the list that begins on line 1, found "}"',
     "data_config { label_fields: ['a' 5] }": '1:34: expected "," or "]" in the list that begins on line 1, found "5"',
-    "data_config { [ext]: 5 }": "1:15: expected a field name; extensions in [brackets] are not part of the schema",
+    "data_config { [ext]: 5 }": "1:15: expected a field name; [brackets] name a message type before a block only",
     "data_config { } }": '1:17: nothing is open that "}" could close',
     "data_config { >": '1:15: ">" closes the "{" of line 1',
     "data_config {": '1:1: "data_config" is not closed: "}" is missing before the end of the text',

@@ -1,11 +1,15 @@
 """From a tree to a message: every name and value is checked against the schema, and its place is remembered."""
 
+from typing import Any
+
+from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from tzx.runtime.config.own_messages import descriptor_of, inside, put, unknown_type
 from tzx.runtime.config.problems import Report, hint, nearest, quoted
 from tzx.runtime.config.scalars import Unfit, convert, wanted
-from tzx.runtime.config.schema import FieldSpec, fields_of
+from tzx.runtime.config.schema import FieldSpec, fields_of, is_any
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Block, Entry, Items, Node, Scalar
@@ -17,14 +21,18 @@ _ADVISED = 200
 class Binder:
     """Fills messages from the trees of one source."""
 
-    def __init__(self, source: Source, places: SourceMap, report: Report) -> None:
+    def __init__(self, source: Source, places: SourceMap, report: Report, needs_own_types: bool = True) -> None:
         self.source = source
         self.places = places
         self.report = report
+        self.needs_own_types = needs_own_types
         self.damaged: set[Path] = set()
 
     def bind_block(self, block: Block, message: Message, path: Path) -> None:
         """Merge the fields of a block into a message that stands at a path."""
+        if is_any(message.DESCRIPTOR):
+            self._bind_any(block, message, path)
+            return
         specs = fields_of(message.DESCRIPTOR)
         for entry in block.entries:
             spec = specs.get(entry.name)
@@ -34,6 +42,26 @@ class Binder:
                 self._bind_repeated(entry, spec, message, path)
             else:
                 self._bind_single(entry, spec, message, path)
+
+    def _bind_any(self, block: Block, holder: Any, path: Path) -> None:
+        """Fill an Any: one `[package.Message] { ... }`."""
+        for number, entry in enumerate(block.entries):
+            name = entry.name.strip("[] \t\r\n")
+            if entry.name == name or number > 0 or not isinstance(entry.value, Block):
+                self.damaged.add(path)
+                message = f"{path[-1]} takes one block, named by its message type: [package.Message] {{ ... }}"
+                self.report.error(self._place(entry), f"{message}; found {quoted(entry.name)}")
+            elif (descriptor := descriptor_of(name)) is None:
+                self.damaged.add(path)
+                holder.type_url = name
+                if self.needs_own_types:
+                    self.report.error(self._place(entry), unknown_type(name))
+            else:
+                own = inside(holder)
+                if own.DESCRIPTOR is not descriptor:
+                    own = message_factory.GetMessageClass(descriptor)()
+                self.bind_block(entry.value, own, path)
+                put(holder, own)
 
     def _place(self, node: Node | Entry) -> Place:
         return Place(self.source, node.start, node.end)
@@ -137,7 +165,7 @@ class Binder:
             self._refuse(value, spec, here, "as { key: ... value: ... }")
             return
         entry = container.GetEntryClass()()  # type: ignore[attr-defined]
-        scratch = Binder(self.source, SourceMap(), self.report)
+        scratch = Binder(self.source, SourceMap(), self.report, self.needs_own_types)
         scratch.bind_block(value, entry, here)
         if scratch.damaged:
             self.damaged.add(here)

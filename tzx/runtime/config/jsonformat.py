@@ -11,8 +11,9 @@ import re
 from google.protobuf.descriptor import Descriptor
 
 from tzx.runtime.config.lexer import Token
+from tzx.runtime.config.own_messages import descriptor_of
 from tzx.runtime.config.problems import Report, quoted
-from tzx.runtime.config.schema import FieldSpec, fields_of
+from tzx.runtime.config.schema import FieldSpec, fields_of, is_any
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.syntax import Block, Entry, Items, Node, Scalar
 
@@ -150,6 +151,8 @@ def _shape_block(block: Block, descriptor: Descriptor) -> Block:
     """A JSON object as the block of a message type."""
     if descriptor.full_name == "google.protobuf.Struct":
         return _shape_struct(block)
+    if is_any(descriptor):
+        return _shape_own(block)
     specs = fields_of(descriptor)
     json_names = {field.json_name: field.name for field in descriptor.fields}
     shaped = Block(block.start, block.end)
@@ -160,6 +163,18 @@ def _shape_block(block: Block, descriptor: Descriptor) -> Block:
         value = _shape_field(entry.value, specs[name]) if name in specs else entry.value
         shaped.entries.append(Entry(entry.start, entry.end, name, value))
     return shaped
+
+
+def _shape_own(block: Block) -> Block:
+    """`{"@type": "package.Message", ...}` as `[package.Message] { ... }`; anything else is left for the binder."""
+    kinds = [e for e in block.entries if e.name == "@type" and isinstance(e.value, Scalar) and e.value.kind == "string"]
+    if len(kinds) != 1 or not isinstance(kinds[0].value, Scalar):
+        return block
+    node = kinds[0].value
+    inner = Block(block.start, block.end, [e for e in block.entries if e is not kinds[0]])
+    descriptor = descriptor_of(node.text)
+    shaped = inner if descriptor is None else _shape_block(inner, descriptor)
+    return Block(block.start, block.end, [Entry(node.start, node.end, f"[{node.text}]", shaped)])
 
 
 def _shape_field(value: Node, spec: FieldSpec) -> Node:

@@ -14,6 +14,7 @@ _TOKEN = re.compile(
     | (?P<number>(?:[0-9+-]|\.[0-9])[0-9A-Za-z_.+-]*)
     | (?P<string>"[^"\n\\]*(?:\\.[^"\n\\]*)*"|'[^'\n\\]*(?:\\.[^'\n\\]*)*')
     | (?P<open>["'][^\n]*)
+    | (?P<type>\[\s*[A-Za-z_][\w./-]*\s*\](?=\s*:?\s*[{<]))
     | (?P<mark>[{}<>\[\]:,;])
     | (?P<bad>[^\s{}<>\[\]:,;"'\#A-Za-z_0-9]+)
     """,
@@ -31,7 +32,7 @@ _SIMPLE = {
 
 
 class Token(NamedTuple):
-    """kind: word, number, string, open (a string that never ends), mark, bad, end. For marks `text` is the mark."""
+    """kind: word, number, string, open (a string that never ends), type ([a.B] before a block), mark, bad, end."""
 
     kind: str
     start: int

@@ -39,34 +39,41 @@ class Draft:
         return self.report.warnings
 
 
-def load_config(path: str, sets: Sequence[str] = (), edit_json: str | None = None) -> EasyRecConfig:
+def load_config(
+    path: str, sets: Sequence[str] = (), edit_json: str | None = None, needs_own_types: bool = True
+) -> EasyRecConfig:
     """Read, override and check a config; warnings go to the "tzx" logger.
 
     Args:
         path: text format, or JSON when it ends in ".json".
         sets: overrides such as "train_config.num_steps=10", applied in order after `edit_json`.
         edit_json: JSON object from path to value, as TorchEasyRec's --edit_config_json.
+        needs_own_types: False passes over a custom_model whose message type is not registered here.
 
     Raises:
         ConfigError: lists every problem found.
     """
-    draft = read_config(path, sets, edit_json)
+    draft = read_config(path, sets, edit_json, needs_own_types)
     for warning in draft.warnings:
         _log.warning("%s", warning.render())
     draft.report.raise_errors(draft.name)
     return draft.config
 
 
-def read_config(path: str, sets: Sequence[str] = (), edit_json: str | None = None) -> Draft:
+def read_config(
+    path: str, sets: Sequence[str] = (), edit_json: str | None = None, needs_own_types: bool = True
+) -> Draft:
     """Like `load_config`, but problems stay in the draft's report.
 
     Raises:
         ConfigError: the file cannot be read at all.
     """
-    return draft_config(_read_file(path), path, sets, edit_json)
+    return draft_config(_read_file(path), path, sets, edit_json, needs_own_types)
 
 
-def draft_config(text: str, name: str, sets: Sequence[str] = (), edit_json: str | None = None) -> Draft:
+def draft_config(
+    text: str, name: str, sets: Sequence[str] = (), edit_json: str | None = None, needs_own_types: bool = True
+) -> Draft:
     """Like `read_config` for a text at hand.
 
     Args:
@@ -74,9 +81,10 @@ def draft_config(text: str, name: str, sets: Sequence[str] = (), edit_json: str 
         name: stands for the file in messages; JSON when it ends in ".json".
         sets: as in `load_config`.
         edit_json: as in `load_config`.
+        needs_own_types: as in `load_config`.
     """
-    draft = _parse(Source(name, text), name.endswith(".json"))
-    edits = Edits(draft.config, draft.places, draft.report)
+    draft = _parse(Source(name, text), name.endswith(".json"), needs_own_types)
+    edits = Edits(draft.config, draft.places, draft.report, needs_own_types)
     if edit_json:
         edits.apply_json(edit_json)
     for override in sets:
@@ -87,13 +95,13 @@ def draft_config(text: str, name: str, sets: Sequence[str] = (), edit_json: str 
     return draft
 
 
-def parse_text(text: str, filename: str = "<config>") -> EasyRecConfig:
-    """Parse text format strictly, without checks between fields.
+def parse_text(text: str, filename: str = "<config>", needs_own_types: bool = True) -> EasyRecConfig:
+    """Parse text format strictly, without checks between fields; arguments as `load_config`.
 
     Raises:
         ConfigError: lists every problem found.
     """
-    draft = _parse(Source(filename, text), is_json=False)
+    draft = _parse(Source(filename, text), False, needs_own_types)
     check_required(draft.config, draft.places, draft.report, draft.damaged)
     draft.report.raise_errors(filename)
     return draft.config
@@ -104,14 +112,14 @@ def dump_config(config: EasyRecConfig) -> str:
     return text_format.MessageToString(config, as_utf8=True)
 
 
-def _parse(source: Source, is_json: bool) -> Draft:
+def _parse(source: Source, is_json: bool, needs_own_types: bool = True) -> Draft:
     config = EasyRecConfig()
     draft = Draft(source.label, config, SourceMap(), Report(), set())
     if is_json:
         tree = read_json(source, config.DESCRIPTOR, draft.report)
     else:
         tree = read_text(source, draft.report)
-    binder = Binder(source, draft.places, draft.report)
+    binder = Binder(source, draft.places, draft.report, needs_own_types)
     binder.bind_block(tree, config, ())
     draft.damaged = binder.damaged
     return draft

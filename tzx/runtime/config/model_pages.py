@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from tzx.runtime.config.catalog import CATALOG, ModelFacts
 from tzx.runtime.config.required import getattr_text
-from tzx.runtime.config.schema import fields_of
+from tzx.runtime.config.schema import fields_of, type_name
 
 # Messages whose fields every model has alike: described once, not with each model.
 _FAMILIAR = ("MLP", "TaskTower", "BayesTaskTower", "InterventionTaskTower")
@@ -107,6 +107,17 @@ def as_json(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
+def describe_own(descriptor: Descriptor) -> str:
+    """Lines about a message of the user's own."""
+    head = f"{descriptor.full_name}: model_config.custom_model, your own"
+    return "\n".join([head, "  fields:", *(f"    {line}" for line in _field_lines(descriptor))])
+
+
+def own_as_json(descriptor: Descriptor) -> dict[str, Any]:
+    """The same as values."""
+    return {"name": descriptor.full_name, "member": "custom_model", "fields": _field_values(descriptor)}
+
+
 def markdown_table() -> str:
     """All models as the table in docs/models.md."""
     head = ["| `model_config` | class | feature groups | fields | paper |", "|---|---|---|---|---|"]
@@ -131,9 +142,19 @@ def _default(field: FieldDescriptor) -> str:
 
 
 def _inner(field: FieldDescriptor) -> Descriptor | None:
-    """The message of a field, unless it is one that all models share."""
+    """The message of a field, unless it is one that all models share, one of protobuf's, or inside itself."""
     message = field.message_type
-    return None if message is None or message.name in _FAMILIAR else message
+    if message is None or type_name(message) in _FAMILIAR or message.file.package == "google.protobuf":
+        return None
+    return None if _leads_to(message, message, set()) else message
+
+
+def _leads_to(start: Descriptor, wanted: Descriptor, seen: set[str]) -> bool:
+    """Whether a message can stand inside another, at any depth."""
+    inner = [field.message_type for field in start.fields if field.message_type is not None]
+    new = [message for message in inner if message.full_name not in seen]
+    seen.update(message.full_name for message in new)
+    return wanted in inner or any(_leads_to(message, wanted, seen) for message in new)
 
 
 def _label(field: FieldDescriptor) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tzx.runtime.config.schema import fields_of
+from tzx.runtime.config.own_messages import inside
+from tzx.runtime.config.schema import fields_of, is_any
 from tzx.runtime.config.sourcemap import Path
 
 
@@ -20,7 +21,10 @@ class Node:
 
 def walk(message: Message, path: Path = ()) -> Iterator[Node]:
     """The message and all that are set inside it, outer ones first."""
+    message = inside(message)
     yield Node(message, path)
+    if is_any(message.DESCRIPTOR):
+        return
     specs = fields_of(message.DESCRIPTOR)
     for field, value in message.ListFields():
         spec = specs[field.name]

@@ -12,21 +12,22 @@ from google.protobuf.message import Message
 from tzx.runtime.config.jsonformat import read_json_field
 from tzx.runtime.config.paths import PathError, parse_path, split_assignment
 from tzx.runtime.config.problems import Report, quoted
-from tzx.runtime.config.schema import FieldSpec
+from tzx.runtime.config.schema import FieldSpec, is_any
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Items, Node, Scalar
 from tzx.runtime.config.textformat import read_fields, read_value
-from tzx.runtime.config.walker import Refused, Target, ValueReader, Walker
+from tzx.runtime.config.walker import Refused, Target, UnreadType, ValueReader, Walker
 
 
 class Edits:
     """Applies overrides one after the other to one config."""
 
-    def __init__(self, config: Message, places: SourceMap, report: Report) -> None:
+    def __init__(self, config: Message, places: SourceMap, report: Report, needs_own_types: bool = True) -> None:
         self.root = Target(config, ())
         self.places = places
         self.report = report
+        self.needs_own_types = needs_own_types
         self.damaged: set[Path] = set()
 
     def apply_set(self, override: str) -> None:
@@ -82,15 +83,18 @@ class Edits:
 
     def _apply(self, source: Source, path_end: int, read: ValueReader) -> None:
         text = source.text
+        walker = Walker(source, self.places, self.report, self.needs_own_types)
         try:
             start = len(text[:path_end]) - len(text[:path_end].lstrip())
             steps = parse_path(text, start, len(text[:path_end].rstrip()))
-            walker = Walker(source, self.places, self.report)
             targets = [self.root]
             for step in steps[:-1]:
                 targets = walker.descend(targets, step)
             walker.assign(targets, steps[-1], read)
+            walker.close()
             self.damaged |= walker.damaged
+        except UnreadType:
+            return
         except (PathError, Refused) as problem:
             self.report.error(Place(source, problem.start, problem.end), str(problem))
 
@@ -113,7 +117,8 @@ class _TextValue:
             is_quoted = len(raw) > 1 and raw[0] in "\"'" and raw[-1] == raw[0]
             if not is_quoted:
                 return Scalar(self.start, self.end, "string", raw)
-        if spec.message is not None and not spec.is_repeated and raw[0] not in "{<[":
+        opens = "{<" if spec.message is not None and is_any(spec.message) else "{<["
+        if spec.message is not None and not spec.is_repeated and raw[0] not in opens:
             return read_fields(self.source, self.start, self.report)
         value = read_value(self.source, self.start, self.report)
         if spec.type == "string" and isinstance(value, Items):

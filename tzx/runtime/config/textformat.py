@@ -92,14 +92,14 @@ class _Reader:
         entries = block.entries
         while True:
             kind, start, end, text = token = self.tokens[self.position]
-            if kind == "word" or kind == "number":
+            if kind in ("word", "number", "type"):
                 if self.by_indent and opener is not None and self._is_outside(token, opener):
                     return
                 self._read_entry(entries, depth)
             elif kind == "end" or text in ("}", ">"):
                 return
             elif text == "[":
-                self.complain(start, end, "expected a field name; extensions in [brackets] are not part of the schema")
+                self.complain(start, end, "expected a field name; [brackets] name a message type before a block only")
                 self._skip_balanced()
                 self._skip_value()
             elif text == "{" or text == "<":

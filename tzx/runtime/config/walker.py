@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from tzx.runtime.config.binder import Binder
+from tzx.runtime.config.own_messages import inside, put
 from tzx.runtime.config.paths import Selector, Step, parse_path
 from tzx.runtime.config.problems import Report, hint, quoted
 from tzx.runtime.config.scalars import Unfit, convert
-from tzx.runtime.config.schema import FieldSpec, fields_of
+from tzx.runtime.config.schema import FieldSpec, fields_of, is_any
 from tzx.runtime.config.source import Place, Source
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.config.syntax import Block, Entry, Node, Scalar
@@ -38,6 +39,10 @@ class Refused(Exception):
         self.end = end
 
 
+class UnreadType(Exception):
+    """An override of what stands inside a message of a type that is not known; that has been reported."""
+
+
 class Target(NamedTuple):
     """A message inside the config and the path it stands at."""
 
@@ -48,11 +53,29 @@ class Target(NamedTuple):
 class Walker:
     """Follows one override's path and writes its value."""
 
-    def __init__(self, source: Source, places: SourceMap, report: Report) -> None:
+    def __init__(self, source: Source, places: SourceMap, report: Report, needs_own_types: bool = True) -> None:
         self.source = source
         self.places = places
         self.report = report
+        self.needs_own_types = needs_own_types
         self.damaged: set[Path] = set()
+        self._opened: dict[Path, tuple[Message, Message]] = {}
+
+    def close(self) -> None:
+        """Put messages that were taken out of an Any back."""
+        for holder, message in self._opened.values():
+            put(holder, message)
+
+    def _open(self, holder: Any, path: Path) -> Target:
+        """A message as a target; instead of an Any the message inside."""
+        if not is_any(holder.DESCRIPTOR) or not holder.type_url:
+            return Target(holder, path)
+        if path not in self._opened:
+            message = inside(holder)
+            if message is holder:
+                raise UnreadType
+            self._opened[path] = holder, message
+        return Target(self._opened[path][1], path)
 
     def descend(self, targets: Sequence[Target], step: Step) -> list[Target]:
         """The messages that a step leads to from each target."""
@@ -74,13 +97,13 @@ class Walker:
                 if one_of_many:
                     return
                 self._switch_oneof(target, spec, step)
-            yield Target(getattr(target.message, spec.name), (*target.path, spec.name))
+            yield self._open(getattr(target.message, spec.name), (*target.path, spec.name))
             return
         if spec.is_map:
             raise Refused(f'"{spec.name}" is a map; set it as a whole', step.start, step.end)
         items = getattr(target.message, spec.name)
         for index in self._chosen(items, step, spec):
-            yield Target(items[index], (*target.path, spec.name, index))
+            yield self._open(items[index], (*target.path, spec.name, index))
 
     def _chosen(self, items: Sequence[Any], step: Step, spec: FieldSpec) -> list[int]:
         if step.selector is not None:
@@ -100,7 +123,7 @@ class Walker:
             member = target.message.WhichOneof(oneof.name)
             if member is None or fields_of(target.message.DESCRIPTOR)[member].message is None:
                 continue
-            inner = Target(getattr(target.message, member), (*target.path, member))
+            inner = self._open(getattr(target.message, member), (*target.path, member))
             if step.name in fields_of(inner.message.DESCRIPTOR):
                 return inner, fields_of(inner.message.DESCRIPTOR)[step.name]
             names += fields_of(inner.message.DESCRIPTOR)
@@ -199,7 +222,7 @@ class Walker:
             self._replace(target, rival, Place(self.source, step.start, step.end), spec.name)
 
     def _bind(self, target: Target, block: Block) -> None:
-        binder = Binder(self.source, self.places, self.report)
+        binder = Binder(self.source, self.places, self.report, self.needs_own_types)
         binder.bind_block(block, target.message, target.path)
         self.damaged |= binder.damaged
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from torch import Tensor, nn
 
+from tzx.runtime.config.own_messages import inside
 from tzx.runtime.config.problems import hint, listing
 from tzx.runtime.data.batch import Batch, BatchLayout
 from tzx.runtime.embedding.groups import EmbeddingGroups
@@ -54,7 +55,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config.model_config
         self.field = self.config.WhichOneof("model") or ""
-        self.own: Message = getattr(self.config, self.field)
+        self.own: Message = inside(getattr(self.config, self.field))
         problems = Problems()
         used = self._used_groups(problems)
         self.tasks = self.make_tasks(config, features, problems)
@@ -310,7 +311,7 @@ class MultiTaskModel(Model):
 
 def _wide_options(own: Message) -> WideOptions:
     if "wide_embedding_dim" in own.DESCRIPTOR.fields_by_name:
-        return WideOptions(own.wide_embedding_dim, own.wide_init_fn)
+        return WideOptions(own.wide_embedding_dim, getattr(own, "wide_init_fn", ""))
     return WideOptions(4, "")
 
 

@@ -51,7 +51,9 @@ class Predictor:
         if left_out := [name for name in _REQUIRED if name not in self.manifest.files]:
             raise BundleError(f"{self.path}: the manifest does not list {', '.join(left_out)}; export again")
         verify_files(self.path, self.manifest)
-        self.config = config or parse_text((self.path / CONFIG).read_text(), str(self.path / CONFIG))
+        # The graph stands by itself: code of a model of the user's own is not needed.
+        text = (self.path / CONFIG).read_text()
+        self.config = config or parse_text(text, str(self.path / CONFIG), needs_own_types=False)
         bind_assets(self.config, self.path)
         settings = self._feature_settings()
         self.features = FeatureSet.from_config(self.config.feature_configs, self.config.data_config, settings)
@@ -107,7 +109,7 @@ def edited_config(bundle: str | Path, sets: Sequence[str], edit_json: str | None
         return None
     path = Path(bundle)
     read_manifest(path)
-    return load_config(str(path / CONFIG), sets, edit_json)
+    return load_config(str(path / CONFIG), sets, edit_json, needs_own_types=False)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import Any
 from tzx.runtime.config.accessors import effective_fg_mode, which_feature
 from tzx.runtime.config.checks.facts import INPUT_FIELDS, is_sparse
 from tzx.runtime.config.nodes import Node, walk
+from tzx.runtime.config.own_messages import inside
 from tzx.runtime.config.problems import Report, hint
-from tzx.runtime.config.schema import fields_of
+from tzx.runtime.config.schema import PACKAGE, FieldSpec, fields_of, is_any, type_name
 from tzx.runtime.config.source import Place
 from tzx.runtime.config.sourcemap import Path, SourceMap
 from tzx.runtime.protos import data_pb2
@@ -171,21 +172,31 @@ class Context:
 
     @cached_property
     def model(self) -> Node | None:
-        """The message that describes the model's network."""
+        """The message that describes the model's network, for a model of the user's own the one that it registered."""
         member = self.model_config.WhichOneof("model")
-        return Node(getattr(self.model_config, member), ("model_config", member)) if member else None
+        message = inside(getattr(self.model_config, member)) if member else None
+        return None if message is None or is_any(message.DESCRIPTOR) else Node(message, ("model_config", member))
+
+    @property
+    def model_fields(self) -> dict[str, FieldSpec]:
+        """Fields of that message; of the user's own ones only the task towers, for the others may mean anything."""
+        if self.model is None:
+            return {}
+        descriptor = self.model.message.DESCRIPTOR
+        is_own = descriptor.file.package != PACKAGE
+        return {name: s for name, s in fields_of(descriptor).items() if not is_own or name == "task_towers"}
 
     @property
     def model_name(self) -> str:
         """Its message type, such as DeepFM."""
-        return self.model.message.DESCRIPTOR.name if self.model else ""
+        return type_name(self.model.message.DESCRIPTOR) if self.model else ""
 
     @cached_property
     def towers(self) -> list[Node]:
         """Task towers of a multi-task model."""
         if self.model is None:
             return []
-        names = fields_of(self.model.message.DESCRIPTOR)
+        names = self.model_fields
         if "task_towers" in names:
             return self.children(self.model, "task_towers")
         if "fusion_mtl_tower" in names:
@@ -196,16 +207,14 @@ class Context:
     @property
     def tasks(self) -> list[Node]:
         """Where losses and metrics stand: each task tower, or model_config itself."""
-        is_multi_task = self.model is not None and bool(
-            {"task_towers", "fusion_mtl_tower"} & set(fields_of(self.model.message.DESCRIPTOR))
-        )
+        is_multi_task = not {"task_towers", "fusion_mtl_tower"}.isdisjoint(self.model_fields)
         return self.towers if is_multi_task else [Node(self.model_config, ("model_config",))]
 
     @cached_property
     def _by_type(self) -> dict[str, list[Node]]:
         found: dict[str, list[Node]] = {}
         for node in walk(self.config):
-            found.setdefault(node.message.DESCRIPTOR.name, []).append(node)
+            found.setdefault(type_name(node.message.DESCRIPTOR), []).append(node)
         return found
 
     def of_type(self, *names: str) -> list[Node]:
@@ -214,9 +223,9 @@ class Context:
 
     @property
     def messages(self) -> Iterator[Node]:
-        """All set messages."""
+        """All set messages of types that come with tzx."""
         for nodes in self._by_type.values():
-            yield from nodes
+            yield from (node for node in nodes if node.message.DESCRIPTOR.file.package == PACKAGE)
 
 
 def _features(config: EasyRecConfig) -> Iterator[FeatureView]:

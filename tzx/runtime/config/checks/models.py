@@ -28,6 +28,9 @@ def model_missing(c: Context) -> None:
     if c.model is None and not lost and ("model_config",) not in c.damaged:
         oneof = model_pb2.ModelConfig.DESCRIPTOR.oneofs_by_name["model"]
         names = [field.name for field in oneof.fields]
+        if c.model_config.HasField("custom_model"):
+            c.error(("model_config", "custom_model"), "custom_model is empty; write in it [package.Message] { ... }")
+            return
         what = "model_config sets no model" if c.config.HasField("model_config") else "there is no model_config"
         c.error(("model_config",), f"{what}; write one of {listing(names, 8)}")
 
@@ -141,7 +144,7 @@ def dense_tower(c: Context) -> None:
 @rule()
 def negatives_missing(c: Context) -> None:
     """Two-tower models learn by comparing with negatives."""
-    if c.model is None or "in_batch_negative" not in fields_of(c.model.message.DESCRIPTOR):
+    if c.model is None or "in_batch_negative" not in c.model_fields:
         return
     in_batch = c.model.message.in_batch_negative
     path = (*c.model.path, "in_batch_negative")
@@ -156,7 +159,7 @@ def experts(c: Context) -> None:
     """Multi-task models have experts to share and layers to stack."""
     if c.model is None:
         return
-    fields = fields_of(c.model.message.DESCRIPTOR)
+    fields = c.model_fields
     if "num_expert" in fields and c.model.message.num_expert == 0:
         c.error((*c.model.path, "num_expert"), "num_expert is 0; it must be at least 1")
     if "task_towers" in fields and not c.model.message.task_towers:

@@ -136,7 +136,7 @@ def task_label_unknown(c: Context) -> None:
             unnamed[0].path,
             f"label_name is missing, and there are {len(labels)} label_fields for {len(c.towers)} towers",
         )
-    domain = getattr(c.model.message, "domain_input_name", "") if c.model else ""
+    domain = c.model.message.domain_input_name if c.model and "domain_input_name" in c.model_fields else ""
     if domain and domain not in labels and c.find_feature(domain) is None and c.model:
         path = (*c.model.path, "domain_input_name")
         c.error(path, f"{quoted(domain)} is neither a label nor a feature{c.hint(domain, [*labels, *c.by_name])}")
