@@ -57,9 +57,7 @@ class SignalWatch:
                 if number == signal.SIGTERM and asked:
                     os._exit(Preempted.exit_code)
                 elif number == signal.SIGTERM:
-                    asked = True
+                    asked = self._requests.stop = True
                     logger.warning("SIGTERM: saving a checkpoint, then leaving; a second SIGTERM leaves at once")
-                elif number == signal.SIGUSR1:
+                elif number == signal.SIGUSR1:  # the handler alone asks for it: asked for twice it would save twice
                     logger.info("SIGUSR1: saving a checkpoint at the next step")
-                if number in _WATCHED:
-                    self._note(number, None)
