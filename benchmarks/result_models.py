@@ -49,8 +49,8 @@ _WUKONG = (
 )
 
 ENTRIES: dict[str, Entry] = {
-    "DeepFM": Entry(f"deepfm {{ {DEEP} wide_embedding_dim: 4 }}", ("wide", "deep")),
-    "WideAndDeep": Entry(f"wide_and_deep {{ {DEEP} wide_embedding_dim: 4 }}", ("wide", "deep")),
+    "DeepFM": Entry(f"deepfm {{ {DEEP} wide_embedding_dim: 1 }}", ("wide", "deep")),
+    "WideAndDeep": Entry(f"wide_and_deep {{ {DEEP} wide_embedding_dim: 1 }}", ("wide", "deep")),
     "MultiTower": Entry('multi_tower { towers { input: "deep" } final { hidden_units: [256, 128] } }'),
     "DLRM": Entry("dlrm { final { hidden_units: [256, 128] } }", ("sparse",)),
     "DCNV1": Entry(f"dcn_v1 {{ cross {{ cross_num: 3 }} {DEEP} {FINAL} }}"),
