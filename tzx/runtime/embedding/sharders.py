@@ -44,16 +44,24 @@ def make_sharders(device_type: str) -> list[ModuleSharder[nn.Module]]:
     return [cast(Any, _PooledSharder(on_cpu)), cast(Any, _SequenceSharder(on_cpu))]
 
 
-class _PooledSharder(EmbeddingBagCollectionSharder):
+class _OnDevice:
+    """The types and kernels that a sharder offers the planner."""
+
+    types: tuple[str, ...]
+
     def __init__(self, on_cpu: bool) -> None:
         super().__init__()
         self._on_cpu = on_cpu
 
     def sharding_types(self, compute_device_type: str) -> list[str]:
-        return list(POOLED_TYPES)
+        return list(self.types)
 
     def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
         return kernels_of(sharding_type, self._on_cpu)
+
+
+class _PooledSharder(_OnDevice, EmbeddingBagCollectionSharder):
+    types = POOLED_TYPES
 
     def shard(  # type: ignore[override]
         self,
@@ -77,16 +85,8 @@ class _PooledSharder(EmbeddingBagCollectionSharder):
             return _shard_partly(module, tables, params, build, shard, device)
 
 
-class _SequenceSharder(EmbeddingCollectionSharder):
-    def __init__(self, on_cpu: bool) -> None:
-        super().__init__()
-        self._on_cpu = on_cpu
-
-    def sharding_types(self, compute_device_type: str) -> list[str]:
-        return list(SEQUENCE_TYPES)
-
-    def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
-        return kernels_of(sharding_type, self._on_cpu)
+class _SequenceSharder(_OnDevice, EmbeddingCollectionSharder):
+    types = SEQUENCE_TYPES
 
     def shard(  # type: ignore[override]
         self,
