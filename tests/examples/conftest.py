@@ -1,16 +1,30 @@
 """Small data where the example configs expect theirs, relative to a working directory."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from tzx.datasets import adult, movielens
+from tzx.datasets import adult, criteo, movielens, taobao
 from tzx.datasets.generate import Request, generate
 from tzx.datasets.writing import write_table
 
+sys.path.insert(0, str(Path(__file__).parent))  # for small_tables
+
+from small_tables import FEW_IDS
+
 ROWS = 600
+
+
+def _draw_few_ids(patch: pytest.MonkeyPatch) -> None:
+    """Let the generators draw ids below FEW_IDS."""
+    patch.setattr(criteo, "TABLE_ROWS", (FEW_IDS,) * len(criteo.TABLE_ROWS))
+    for name, count in (("USERS", 900), ("ADS", 900), ("CATEGORIES", 90), ("BRANDS", 200)):
+        patch.setattr(taobao, name, count)
+    for name in ("CAMPAIGNS", "CUSTOMERS"):
+        patch.setattr(taobao, name, 300)
 
 
 def _movielens() -> movielens.MovieLens:
@@ -63,6 +77,8 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_table(table, root / "data" / "movielens" / split / part, "parquet")
     for part, table in adult.prepare(_adult(), 1).items():
         write_table(table, root / "data" / "adult" / part, "parquet")
-    for layout in ("criteo", "criteo_hashed", "taobao"):
-        generate(Request(layout, root / "data" / layout, ROWS, ROWS // 4, 1, 2, ("parquet",)))
+    with pytest.MonkeyPatch.context() as patch:
+        _draw_few_ids(patch)
+        for layout in ("criteo", "criteo_hashed", "taobao"):
+            generate(Request(layout, root / "data" / layout, ROWS, ROWS // 4, 1, 2, ("parquet",)))
     return root

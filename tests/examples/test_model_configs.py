@@ -1,13 +1,15 @@
-"""The config of every model in its layouts goes the whole way on a little data, several in one process."""
+"""The config of every model in its layouts, and every other example, goes the whole way on a little data."""
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from small_tables import with_small_tables
 
 from tzx.runtime.config.catalog import CATALOG
 from tzx.runtime.config.loading import read_config
@@ -15,11 +17,9 @@ from tzx.runtime.config.nodes import walk
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "examples" / "models").glob("*.config"))
+EVERY = sorted((ROOT / "examples").rglob("*.config"))
 LAYOUTS = ("movielens", "criteo", "taobao")
-TOGETHER = 8
-# Tables of the other layouts hold millions of rows, so a normal run takes one config of each kind; --soak takes all.
-LARGE = ("fibinet_criteo", "sim_taobao", "dbmtl_taobao")
-# One process for several configs: starting Python and torch for each would be most of the time.
+# One process for many configs: starting Python and torch for each config would be most of the time.
 WALK = """
 import sys
 from pathlib import Path
@@ -35,15 +35,6 @@ for config in sys.argv[1:]:
     export.main(["--config", config, "--model_dir", f"{run}/model", "--export_dir", f"{run}/bundle", *few[4:]])
     predict.main(["--bundle", f"{run}/bundle", "--predict_input_path", data, "--predict_output_path", f"{run}/out"])
 """
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Cut the configs of a run into parcels."""
-    if "parcel" in metafunc.fixturenames:
-        whole = metafunc.config.getoption("soak")
-        chosen = [path for path in CONFIGS if whole or path.stem.endswith("_movielens") or path.stem in LARGE]
-        parcels = [chosen[at : at + TOGETHER] for at in range(0, len(chosen), TOGETHER)]
-        metafunc.parametrize("parcel", parcels, ids=lambda parcel: f"from_{parcel[0].stem}")
 
 
 def _of(layout: str) -> list[Path]:
@@ -83,12 +74,16 @@ def test_configs_of_compatible_models_hold_no_field_of_our_own(path: Path) -> No
 
 
 @pytest.mark.slow
-def test_train_evaluate_export_and_predict(parcel: list[Path], small_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layouts", ["movielens", "criteo|adult", "taobao"])
+def test_train_evaluate_export_and_predict(layouts: str, small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(small_data / "data")
-    command = [sys.executable, "-W", "ignore", "-c", WALK, *map(str, parcel)]
+    chosen = [path for path in EVERY if re.search(rf"_({layouts})(_|$)", path.stem)]
+    for path in chosen:
+        (tmp_path / path.name).write_text(with_small_tables(path.read_text()))
+    command = [sys.executable, "-W", "ignore", "-c", WALK, *(path.name for path in chosen)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
-    for path in parcel:
+    for path in chosen:
         metrics = json.loads((tmp_path / path.stem / "model" / "eval_result.txt").read_text().splitlines()[-1])
         assert metrics.pop("global_step") == 2
         aucs = [value for name, value in metrics.items() if name.startswith("auc")]
