@@ -23,8 +23,8 @@ from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 RATIOS = HERE / "ratios.json"
-TRAINED = ("deepfm", "deepfm_raw", "dlrm", "mmoe_taobao", "movielens")
-STEPS = ("deepfm", "dlrm", "mmoe_taobao", "movielens")
+STEPS = ("deepfm", "dcn_v2", "dlrm", "din", "mmoe_taobao", "movielens")
+TRAINED = (*STEPS, "deepfm_raw")
 LOADED = ("hashed", "raw", "sequences")
 Figures = dict[str, dict[str, float]]
 

@@ -51,6 +51,12 @@ def test_a_seed_and_a_chunk_decide_the_rows(chunk):
     assert not Taobao(3).chunk(0, ROWS).table.equals(chunk.table)
 
 
+def test_longer_histories_keep_the_columns(chunk):
+    long = Taobao(2, history_length=100).chunk(0, 2_000).table
+    assert long.schema == chunk.table.schema
+    assert 90 < pc.max(pc.list_value_length(long["click_50_seq__adgroup_id"])).as_py() <= 100
+
+
 def test_label_rates(chunk):
     clk, buy = (chunk.table[name].to_numpy() for name in ("clk", "buy"))
     assert clk.mean() == pytest.approx(taobao.CLICK_RATE, abs=0.01)

@@ -9,11 +9,13 @@ from tzx.apps.command import Parser, add_debug_flag, run
 from tzx.datasets.generate import LAYOUTS, Request, generate, summary
 from tzx.datasets.writing import FORMATS
 
+_LAYOUTS = "criteo_hashed holds finished ids, for FG_NONE; taobao_long histories of up to 100 clicks instead of 50"
+
 
 def main(argv: list[str]) -> int | None:
     """Parse flags, write, say what lies where and how good a model can get."""
     parser = Parser("Write seeded rows in the layout of a public data set, with a signal that models can learn.")
-    parser.add_argument("layout", choices=sorted(LAYOUTS), help="criteo_hashed holds finished ids, for FG_NONE")
+    parser.add_argument("layout", choices=sorted(LAYOUTS), help=_LAYOUTS)
     parser.add_argument("--out", type=Path, help="folder to write to; data/LAYOUT when not given")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows to train on")
     parser.add_argument("--test_rows", type=int, default=100_000, help="rows to test on")

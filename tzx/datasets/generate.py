@@ -17,6 +17,7 @@ LAYOUTS: dict[str, Callable[[int], Layout]] = {
     "criteo": lambda seed: Criteo(seed),
     "criteo_hashed": lambda seed: Criteo(seed, hashed=True),
     "taobao": lambda seed: Taobao(seed),
+    "taobao_long": lambda seed: Taobao(seed, history_length=100),
 }
 CHUNK_ROWS = 65_536
 # Chunks of test rows are numbered from here, so that no number of training rows ever reaches them.

@@ -44,9 +44,16 @@ class _Draw:
 
 @dataclass
 class Taobao:
-    """Generator of rows; the same seed and chunk give the same rows."""
+    """Generator of rows; the same seed and chunk give the same rows.
+
+    Args:
+        seed: of all that is random.
+        history_length: clicks of the longest history; its columns are called click_50_seq whatever it is, so that
+            configs of the public layout read them.
+    """
 
     seed: int
+    history_length: int = HISTORY_LENGTH
     labels: tuple[str, ...] = ("clk", "buy")
     _bias: tuple[float, float] = field(init=False, repr=False)
 
@@ -79,7 +86,7 @@ class Taobao:
     def _draw(self, rng: np.random.Generator, rows: int) -> _Draw:
         user = _skewed(rng.random(rows), USERS)
         theme = self._theme_of_user(user)
-        lengths = np.floor((HISTORY_LENGTH + 1) * rng.random(rows) ** 2).astype(np.int64)  # many short, few long
+        lengths = np.floor((self.history_length + 1) * rng.random(rows) ** 2).astype(np.int64)  # many short, few long
         past = self._some_ads(rng, np.repeat(theme, lengths))
         offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
         return _Draw(user, self._some_ads(rng, theme), rng.integers(0, len(_PLACEMENTS), rows), past, offsets)
