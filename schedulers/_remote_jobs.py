@@ -19,6 +19,7 @@ from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, filter_r
 from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Role, RoleStatus, runopts
 
 from ._local_jobs import FINISHED, read_json, state_home, write_json
+from ._replicas import check_replica
 from ._status import error_json
 from ._words import SchedulerError
 
@@ -108,15 +109,11 @@ def _replica_status(role: str, replica: Replica) -> ReplicaStatus:
     return ReplicaStatus(replica.index, ReplicaState[replica.state], role, replica.host, error)
 
 
-def check_replica(facts: Facts | None, app_id: str, role: str, index: int) -> Facts:
+def check_log(facts: Facts | None, app_id: str, role: str, index: int) -> None:
     """Refuses a log of something that is not there."""
     if facts is None:
         raise SchedulerError(f"there is no job {app_id}")
-    if role != facts.role:
-        raise SchedulerError(f"job {app_id} has no role {role!r}, only {facts.role!r}")
-    if not 0 <= index < facts.nodes:
-        raise SchedulerError(f"role {role} of {app_id} has replicas 0 to {facts.nodes - 1}, not {index}")
-    return facts
+    check_replica(app_id, {facts.role: facts.nodes}, role, index)
 
 
 def follow(fetch: Callable[[bool], Iterable[str]], over: Callable[[], bool], tail: bool) -> Iterator[str]:

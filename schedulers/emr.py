@@ -103,7 +103,7 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
             raise SchedulerError("logs of Spark jobs cannot be cut by time")
         if streams not in (None, Stream.COMBINED):
             raise SchedulerError("Spark keeps one log with both streams; leave --streams out")
-        remote.check_replica(self._facts(app_id), app_id, role_name, k)
+        remote.check_log(self._facts(app_id), app_id, role_name, k)
         cfg = self._settings(app_id)
         log = _service(cfg).Log(app_id, cfg)
         return remote.matching(

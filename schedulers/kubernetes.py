@@ -22,6 +22,7 @@ from ._kubernetes_pod import INSTANCE, MANAGED, ROLE, container_name
 from ._kubernetes_request import CANCELLED, ON_CANCEL, KubernetesRequest, build_request
 from ._local_jobs import FINISHED
 from ._local_logs import Window
+from ._replicas import check_replica
 from ._words import SchedulerError, shortened
 
 logger = logging.getLogger(__name__)
@@ -116,11 +117,7 @@ class KubernetesScheduler(Scheduler[Mapping[str, Any]]):
         if known is None:
             raise SchedulerError(f"no job {shortened(app_id)}; `torchx list -s kubernetes` names those that are there")
         kind, found = known
-        roles = view.role_sizes(found)
-        if role_name not in roles:
-            raise SchedulerError(f"job {app_id} has no role {role_name!r}; its roles: {', '.join(roles)}")
-        if not 0 <= k < roles[role_name]:
-            raise SchedulerError(f"role {role_name} of {app_id} has replicas 0 to {roles[role_name] - 1}, not {k}")
+        check_replica(app_id, view.role_sizes(found), role_name, k)
         namespace, name = _split(app_id)
         replica = logs.Replica(
             api=api(),

@@ -27,7 +27,8 @@ from . import _local_jobs as jobs
 from . import _local_logs as logs
 from . import _local_view as view
 from ._local_spec import build_spec, without_secrets
-from ._words import plain
+from ._replicas import check_replica
+from ._words import SchedulerError, plain
 from .contract import hidden, masked
 
 logger = logging.getLogger(__name__)
@@ -80,10 +81,10 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
     def _validate(self, app: AppDef, scheduler: str, *_: object) -> None:
         names = [role.name for role in app.roles]
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"{app.name}: roles must be there and have different names, got {names}")
+            raise SchedulerError(f"{app.name}: roles must be there and have different names, got {names}")
         for role in app.roles:
             if role.num_replicas < 1:
-                raise ValueError(f"role {role.name}: num_replicas is {role.num_replicas}, it must be at least 1")
+                raise SchedulerError(f"role {role.name}: num_replicas is {role.num_replicas}, it must be at least 1")
             for mount in role.mounts:
                 logger.warning("role %s: local_cwd has no containers and ignores %s", role.name, mount)
 
@@ -149,13 +150,9 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
         """Lines of one replica; see Scheduler.log_iter."""
         job = jobs.find(app_id)
         if job is None:
-            raise ValueError(f"no local job {app_id!r}; `torchx list -s local_cwd` names those that are known")
+            raise SchedulerError(f"no local job {app_id!r}; `torchx list -s local_cwd` names those that are known")
         roles = {role["name"]: role for role in jobs.read_json(job / jobs.SPEC)["roles"]}
-        if role_name not in roles:
-            raise ValueError(f"job {app_id} has no role {role_name!r}; its roles: {', '.join(roles)}")
-        replicas = len(roles[role_name]["replicas"])
-        if not 0 <= k < replicas:
-            raise ValueError(f"role {role_name} of {app_id} has replicas 0 to {replicas - 1}, not {k}")
+        check_replica(app_id, {name: len(role["replicas"]) for name, role in roles.items()}, role_name, k)
         lines = logs.read_lines(
             job / roles[role_name]["folder"] / str(k),
             (streams or Stream.COMBINED).value,

@@ -100,7 +100,7 @@ class DlcScheduler(Scheduler[Mapping[str, Any]]):
         if streams not in (None, Stream.COMBINED):
             raise SchedulerError("DLC keeps one log with both streams; leave --streams out")
         service = self._service(app_id)
-        remote.check_replica(service.facts(app_id), app_id, role_name, k)
+        remote.check_log(service.facts(app_id), app_id, role_name, k)
         logs: list[PodLog] = []
 
         def fetch(last: bool) -> Iterator[str]:

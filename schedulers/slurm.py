@@ -21,6 +21,7 @@ from . import _slurm_jobs as jobs
 from . import _slurm_options as options
 from . import _slurm_view as view
 from ._local_jobs import FINISHED, SPEC, read_json, safe_name, write_json
+from ._replicas import check_replica
 from ._slurm_script import SlurmRequest, build_request
 from ._words import SchedulerError
 
@@ -122,11 +123,7 @@ class SlurmScheduler(Scheduler[Mapping[str, Any]]):
             raise SchedulerError(f"job {app_id} was not submitted by tzx, or its directory is gone: there is no log")
         if since or until:
             raise SchedulerError("logs of Slurm jobs cannot be cut by time")
-        role = read_json(job / SPEC)["role"]["name"]
-        if role_name != role:
-            raise SchedulerError(f"job {app_id} has no role {role_name!r}, only {role!r}")
-        if not 0 <= k < view.replicas(job):
-            raise SchedulerError(f"role {role} of {app_id} has replicas 0 to {view.replicas(job) - 1}, not {k}")
+        check_replica(app_id, {read_json(job / SPEC)["role"]["name"]: view.replicas(job)}, role_name, k)
         window = logs.Window(follow=should_tail)
         stream = (streams or Stream.COMBINED).value
         lines = logs.read_lines(job / "replicas" / str(k), stream, window, _now_and_then(lambda: self._over(app_id)))

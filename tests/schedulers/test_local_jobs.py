@@ -14,6 +14,7 @@ import pytest
 from torchx.specs import AppDef, AppState, Resource, Role
 
 from tzx_schedulers import _local_jobs as jobs
+from tzx_schedulers._words import SchedulerError
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 # Ends on SIGTERM after saving, as a trainer does.
@@ -253,7 +254,7 @@ def test_names_of_any_kind(local: Any) -> None:
 
 def test_duplicate_role_names_are_refused(local: Any) -> None:
     app = local.app("pass")
-    with pytest.raises(ValueError, match="different names"):
+    with pytest.raises(SchedulerError, match="different names"):
         local.submit(AppDef("x", [*app.roles, *app.roles]))
 
 
@@ -262,7 +263,7 @@ def test_unknown_jobs(local: Any, app_id: str) -> None:
     assert local.scheduler.describe(app_id) is None
     assert not local.scheduler.exists(app_id)
     local.scheduler.cancel(app_id)
-    with pytest.raises(ValueError, match="no local job"):
+    with pytest.raises(SchedulerError, match="no local job"):
         local.log(app_id)
 
 
@@ -383,7 +384,7 @@ def test_closing_the_scheduler_ends_attached_jobs_only(local: Any, until: Callab
 
 
 def test_bad_roles_are_refused(local: Any) -> None:
-    with pytest.raises(ValueError, match="num_replicas is 0"):
+    with pytest.raises(SchedulerError, match="num_replicas is 0"):
         local.submit(local.app("pass", replicas=0))
 
 

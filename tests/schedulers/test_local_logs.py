@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from torchx.schedulers.api import Stream
 
+from tzx_schedulers._words import SchedulerError
+
 MIXED = r"""
 import sys, time
 sys.stdout.write('out 1\n'); sys.stdout.flush(); time.sleep(0.3)
@@ -116,7 +118,7 @@ def test_since_and_until(local: Any, until: Callable[..., Any], home: Path) -> N
 
 def test_roles_and_replicas_that_are_not_there(local: Any) -> None:
     app_id = local.run("pass", replicas=2)[0]
-    with pytest.raises(ValueError, match=r"has no role 'trainer'; its roles: worker"):
+    with pytest.raises(SchedulerError, match=r"has no role 'trainer'; its roles: worker"):
         local.log(app_id, role="trainer")
-    with pytest.raises(ValueError, match=r"replicas 0 to 1, not 2"):
+    with pytest.raises(SchedulerError, match=r"replicas 0 to 1, not 2"):
         local.log(app_id, 2)
