@@ -21,6 +21,7 @@ from . import _emr_serverless, _emr_yarn
 from . import _remote_jobs as remote
 from ._emr_request import SparkRequest, build_request
 from ._local_jobs import safe_name
+from ._plan import with_plan
 from ._words import SchedulerError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
         for ignored in [*role.mounts, *([f"image {role.image}"] if role.image else [])]:
             logger.warning("role %s: emr ignores %s; archives and files bring what the nodes need", role.name, ignored)
         name = make_unique(safe_name(app.name).lower())
-        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), _describe)
+        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), with_plan(app, _describe))
 
     def schedule(self, dryrun_info: AppDryRunInfo[SparkRequest]) -> str:
         """Submits the job; returns the service's id of it."""

@@ -22,6 +22,7 @@ from ._kubernetes_pod import INSTANCE, MANAGED, ROLE, container_name
 from ._kubernetes_request import CANCELLED, ON_CANCEL, KubernetesRequest, build_request
 from ._local_jobs import FINISHED
 from ._local_logs import Window
+from ._plan import with_plan
 from ._replicas import check_replica
 from ._words import SchedulerError, shortened
 
@@ -42,7 +43,8 @@ class KubernetesScheduler(Scheduler[Mapping[str, Any]]):
 
     def _submit_dryrun(self, app: AppDef, cfg: Mapping[str, Any]) -> AppDryRunInfo[KubernetesRequest]:
         namespace = options.namespace(cfg) or current_namespace()
-        return AppDryRunInfo(build_request(app, self.session_name, namespace, cfg), KubernetesRequest.describe)
+        request = build_request(app, self.session_name, namespace, cfg)
+        return AppDryRunInfo(request, with_plan(app, KubernetesRequest.describe))
 
     def schedule(self, dryrun_info: AppDryRunInfo[KubernetesRequest]) -> str:
         """Creates the job and what it needs; leaves nothing behind if that fails."""

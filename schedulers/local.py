@@ -27,6 +27,7 @@ from . import _local_jobs as jobs
 from . import _local_logs as logs
 from . import _local_view as view
 from ._local_spec import build_spec, without_secrets
+from ._plan import with_plan
 from ._replicas import check_replica
 from ._words import SchedulerError, plain
 from .contract import hidden, masked
@@ -93,7 +94,7 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
         spec = build_spec(app, app_id, self.session_name, cfg)
         log_dir = cfg.get("log_dir")
         request = LocalRequest(spec, plain(log_dir, "log_dir") if log_dir else None, int(cfg.get("keep") or 0))
-        return AppDryRunInfo(request, LocalRequest.describe)
+        return AppDryRunInfo(request, with_plan(app, LocalRequest.describe, here=True))
 
     def schedule(self, dryrun_info: AppDryRunInfo[LocalRequest]) -> str:
         """Starts the job under a supervisor of its own and returns when that has taken over."""

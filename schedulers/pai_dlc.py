@@ -19,6 +19,7 @@ from . import _remote_jobs as remote
 from ._local_jobs import safe_name
 from ._pai_dlc_logs import PodLog
 from ._pai_dlc_request import DlcRequest, build_request
+from ._plan import with_plan
 from ._words import SchedulerError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class DlcScheduler(Scheduler[Mapping[str, Any]]):
     def _submit_dryrun(self, app: AppDef, cfg: Mapping[str, Any]) -> AppDryRunInfo[DlcRequest]:
         self._validate(app, BACKEND)
         name = make_unique(safe_name(app.name))
-        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), DlcRequest.describe)
+        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), with_plan(app, DlcRequest.describe))
 
     def schedule(self, dryrun_info: AppDryRunInfo[DlcRequest]) -> str:
         """Submits the job; returns the service's id of it."""

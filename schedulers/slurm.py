@@ -21,6 +21,7 @@ from . import _slurm_jobs as jobs
 from . import _slurm_options as options
 from . import _slurm_view as view
 from ._local_jobs import FINISHED, SPEC, read_json, safe_name, write_json
+from ._plan import with_plan
 from ._replicas import check_replica
 from ._slurm_script import SlurmRequest, build_request
 from ._words import SchedulerError
@@ -56,7 +57,7 @@ class SlurmScheduler(Scheduler[Mapping[str, Any]]):
             for ignored in [*role.mounts, *([f"image {role.image}"] if role.image else [])]:
                 logger.warning("role %s: slurm ignores %s without container_image", role.name, ignored)
         name = make_unique(safe_name(app.name))
-        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), SlurmRequest.describe)
+        return AppDryRunInfo(build_request(app, self.session_name, name, cfg), with_plan(app, SlurmRequest.describe))
 
     def schedule(self, dryrun_info: AppDryRunInfo[SlurmRequest]) -> str:
         """Writes the job's directory and submits it; returns its number."""

@@ -39,11 +39,10 @@ def nightly() -> Path:
     return bin_
 
 
-def run(nightly: Path, *words: str, tmp: Path) -> subprocess.CompletedProcess[str]:
+def run(nightly: Path, *words: str, tmp: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "XDG_STATE_HOME": str(tmp), "HOME": str(tmp), "COLUMNS": "200"}
-    return subprocess.run(
-        [str(nightly / words[0]), *words[1:]], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
-    )
+    command = [str(nightly / words[0]), *words[1:]]
+    return subprocess.run(command, cwd=ROOT, env=env, input=stdin, capture_output=True, text=True, timeout=300)
 
 
 def test_it_is_nightly_and_has_no_torch(nightly: Path, tmp_path: Path) -> None:
@@ -77,53 +76,66 @@ COMMANDS = {
     "export": ["--config", CONFIG, "--export_dir", "out"],
     "predict": ["--bundle", "out", "--predict_input_path", "a", "--predict_output_path", "b", "-j", "1x2"],
 }
-
-
-def dry_run(torchx: Path, scheduler: str, name: str, tmp: Path, *options: str) -> str:
-    words = ["run", "-s", scheduler, *options, "--dryrun", f"tzx.components.{name}", *COMMANDS[name]]
-    done = run(torchx, "torchx", *words, tmp=tmp)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_both_versions_would_start_the_same(nightly: Path, tmp_path: Path, name: str) -> None:
-    def request(shown: str) -> list[str]:
-        lines = shown.partition("=== SCHEDULER REQUEST ===")[2].splitlines()
-        # What differs by nature: random ids and ports, the environment torchx runs in, a session id of nightly's own.
-        varying = ("app id:", "    PATH=", "    TZX_MASTER_PORT=", "    TORCHX_")
-        return [line for line in lines if not line.startswith(varying)]
-
-    new, old = (dry_run(path, "local_cwd", name, tmp_path) for path in (nightly, Path(sys.executable).parent))
-    assert request(new) == request(old)
-    assert f"-m tzx.apps.{name}" in new and "hunter2" not in new + old
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_other_schedulers_take_the_components_too(nightly: Path, tmp_path: Path, name: str) -> None:
-    for path in (nightly, Path(sys.executable).parent):
-        assert f"tzx.apps.{name}" in dry_run(path, "slurm", name, tmp_path)
-        shown = dry_run(path, "kubernetes", name, tmp_path, "-cfg", "image=repo/tzx:1")
-        assert f"tzx.apps.{name}" in shown and "kind: Job" in shown and "hunter2" not in shown
-
-
-# Others can read what these services are told: secrets are given by reference only.
-CLOUDS = {
+# Options that a scheduler cannot do without, and a word of its requests.
+SCHEDULERS = {
+    "local_cwd": ("grace_seconds=30", "log dir:"),
+    "slurm": ("grace_seconds=30", "sbatch"),
+    "kubernetes": ("image=repo/tzx:1", "kind: Job"),
     "pai_dlc": ("workspace=1,quota=q,image=repo/tzx:1", "CreateJob"),
     "emr": ("flavor=yarn", "spark-submit"),
 }
+CLOUDS = ("pai_dlc", "emr")  # others can read what they are told: secrets are given by reference only
+# All in one process: starting torchx forty times would be most of the time. The plans are tested in test_plan.py.
+DRY_RUNS = """
+import contextlib, io, json, sys
+from torchx.cli.main import main
+from tzx_schedulers import _plan
+_plan._output = lambda command: ""
+shown = {}
+for key, words in json.load(sys.stdin).items():
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main(["run", "--dryrun", *words])
+    shown[key] = out.getvalue()
+json.dump(shown, sys.stdout)
+"""
 
 
-@pytest.mark.parametrize("scheduler", CLOUDS)
-def test_clouds_take_the_components_too(nightly: Path, tmp_path: Path, scheduler: str) -> None:
-    options, sign = CLOUDS[scheduler]
-    for name, words in COMMANDS.items():
-        safe = [word.replace("hunter2", "secret:///mnt/token") for word in words]
-        command = ["run", "-s", scheduler, "-cfg", options, "--dryrun", f"tzx.components.{name}", *safe]
-        for path in (nightly, Path(sys.executable).parent):
-            done = run(path, "torchx", *command, tmp=tmp_path)
-            assert done.returncode == 0, done.stderr
-            assert f"tzx.apps.{name}" in done.stdout and sign in done.stdout
+@pytest.fixture(scope="module")
+def dry_runs(nightly: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """What nightly and the other version show, by `SCHEDULER COMPONENT`."""
+    commands = {}
+    for scheduler, (options, _) in SCHEDULERS.items():
+        for name, words in COMMANDS.items():
+            given = [w.replace("hunter2", "secret:///mnt/token") if scheduler in CLOUDS else w for w in words]
+            run_ = ["-s", scheduler, "--workspace", "", "-cfg", options, f"tzx.components.{name}", *given]
+            commands[f"{scheduler} {name}"] = run_
+    found = []
+    for path in (nightly, Path(sys.executable).parent):
+        done = run(path, "python", "-c", DRY_RUNS, tmp=tmp_path_factory.mktemp("home"), stdin=json.dumps(commands))
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(json.loads(done.stdout))
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_both_versions_would_start_the_same(dry_runs: list[dict[str, str]], name: str) -> None:
+    def request(shown: str) -> list[str]:
+        lines = shown.partition("=== SCHEDULER REQUEST ===")[2].partition("=== PLAN ===")[0].splitlines()
+        # What differs by nature: random ids and ports, the environment torchx runs in, a session id of nightly's own.
+        varying = ("app id:", "log dir:", "    PATH=", "    TZX_MASTER_PORT=", "    TORCHX_")
+        return [line for line in lines if not line.startswith(varying)]
+
+    new, old = (shown[f"local_cwd {name}"] for shown in dry_runs)
+    assert request(new) == request(old)
+    assert f"-m tzx.apps.{name}" in new
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_takes_the_components(dry_runs: list[dict[str, str]], scheduler: str, name: str) -> None:
+    for shown in dry_runs:
+        text = shown[f"{scheduler} {name}"]
+        assert f"tzx.apps.{name}" in text and SCHEDULERS[scheduler][1] in text and "hunter2" not in text
 
 
 def test_clouds_pass_their_tests(nightly: Path, tmp_path: Path) -> None:

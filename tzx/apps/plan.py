@@ -23,6 +23,13 @@ def build_parser() -> Parser:
         metavar="N",
         help="processes on one host; 0: all, but at most 8",
     )
+    parser.add_argument(
+        "--host-memory-gib",
+        "--host_memory_gib",
+        type=float,
+        metavar="N",
+        help="memory of one host, where the config has no sharding_planner.host_memory_gib (default: this machine's)",
+    )
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="what the processes train on")
     parser.add_argument("--json", action="store_true", help="print JSON; its `plan` is what plan_file takes")
     return parser
@@ -40,6 +47,9 @@ def main(argv: list[str]) -> int:
     from tzx.runtime.training.plan_preview import preview
 
     config = load_config(args.path or args.config, args.sets, args.edit_config_json)
+    planner = config.train_config.sharding_planner
+    if args.host_memory_gib and not planner.HasField("host_memory_gib"):
+        planner.host_memory_gib = args.host_memory_gib
     found = preview(config, args.world_size, local, "cuda" if args.device == "gpu" else "cpu")
     if args.json:
         json.dump(found.to_json(), sys.stdout, indent=1)
