@@ -1,12 +1,15 @@
 """One order for the whole suite: what is quick first, then what is slow, then what starts a real backend."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # Before torch is imported: with several threads on few cores tests are slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent))  # for `import warm`
 
 
 # Examples per property in a normal run; what asks for more gets them with --soak.

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import warm
 
 CONFIG = """
 train_input_path: "{root}/train.parquet"
@@ -43,8 +43,7 @@ model_config {{
 
 def run_app(name: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m tzx.apps.<name> args` as a user would run it."""
-    command = [sys.executable, "-m", f"tzx.apps.{name}", *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **env}, timeout=300)
+    return warm.run(["-m", f"tzx.apps.{name}", *args], {**os.environ, **env})
 
 
 @dataclass(frozen=True)

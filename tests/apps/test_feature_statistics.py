@@ -1,13 +1,12 @@
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 
 CONFIG = """
 train_input_path: "{root}/rows.parquet"
@@ -32,10 +31,8 @@ def _config(tmp_path_factory):
     return str(root / "x.config")
 
 
-def app(*args: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, "-m", "tzx.apps.feature_statistics", *args]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180, env=env)
+def app(*args: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    return warm.ranks(["-m", "tzx.apps.feature_statistics", *args], processes)[0]
 
 
 def features(out: Path) -> dict:
@@ -49,8 +46,7 @@ def test_one_process_and_two_write_the_same(config: str, tmp_path: Path):
     alone = app("--config", config, "--output_dir", str(tmp_path / "one"))
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout.startswith("1,000 rows, 2 features: ")
-    launcher = ("-m", "tzx.apps.torchrun", "--nproc_per_node", "2")
-    together = app("--config", config, "--output_dir", str(tmp_path / "two"), launcher=launcher)
+    together = app("--config", config, "--output_dir", str(tmp_path / "two"), processes=2)
     assert together.returncode == 0, together.stderr
     one, two = features(tmp_path / "one"), features(tmp_path / "two")
     assert one["item"] == two["item"]

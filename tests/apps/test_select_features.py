@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 
 from tzx.runtime.config import load_config
 
@@ -51,9 +50,7 @@ def feature(name: str) -> str:
 
 
 def app(name: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"tzx.apps.{name}", *map(str, args)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=env)
+    return warm.run(["-m", f"tzx.apps.{name}", *args])
 
 
 @pytest.fixture(name="config", scope="module")

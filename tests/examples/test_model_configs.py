@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import warm
 from small_tables import with_small_tables
 
 from tzx.runtime.config.catalog import CATALOG
@@ -80,8 +81,7 @@ def test_train_evaluate_export_and_predict(layouts: str, small_data: Path, tmp_p
     chosen = [path for path in EVERY if re.search(rf"_({layouts})(_|$)", path.stem)]
     for path in chosen:
         (tmp_path / path.name).write_text(with_small_tables(path.read_text()))
-    command = [sys.executable, "-W", "ignore", "-c", WALK, *(path.name for path in chosen)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    result = warm.run(["-c", WALK, *(path.name for path in chosen)], cwd=tmp_path, timeout=1200)
     assert result.returncode == 0, result.stderr[-3000:]
     for path in chosen:
         metrics = json.loads((tmp_path / path.stem / "model" / "eval_result.txt").read_text().splitlines()[-1])

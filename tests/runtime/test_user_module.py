@@ -6,6 +6,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+import warm
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.errors import UserError
@@ -96,7 +97,6 @@ def test_apps_take_the_flag_and_load_before_the_config(tmp_path):
     (tmp_path / "x.config").write_text("nonsense")
     flags = ["--config", str(tmp_path / "x.config"), "--user_module"]
     for module, shown, problem in (("own_operators_6.py", "here\n", "nonsense"), ("none.py", "", "no such file")):
-        command = [sys.executable, "-m", "tzx.apps.eval", *flags, str(tmp_path / module)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = warm.run(["-m", "tzx.apps.eval", *flags, tmp_path / module])
         assert (done.returncode, done.stdout) == (2, shown), done.stderr
         assert problem in done.stderr and "Traceback" not in done.stderr

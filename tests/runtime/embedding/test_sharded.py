@@ -6,11 +6,10 @@ sharding, initializers see placeholders of tables elsewhere, and states hide amo
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 WORKER = Path(__file__).with_name("sharded_worker.py")
 SHARDINGS = (
@@ -25,17 +24,9 @@ OPTIMIZERS = (
 
 def run(cases: list[str], world: int, local: int, meeting_point: Path) -> list[dict[str, dict[str, float]]]:
     """What each rank found: gaps by what was compared, by case."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(local)}  # TorchRec reads it
-    arguments = [sys.executable, str(WORKER), ",".join(cases)]
+    environment = {**os.environ, "LOCAL_WORLD_SIZE": str(local)}  # TorchRec reads it
     ranks = [
-        subprocess.Popen(
-            [*arguments, str(rank), str(world), str(local), str(meeting_point)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in range(world)
+        warm.Popen([WORKER, ",".join(cases), rank, world, local, meeting_point], environment) for rank in range(world)
     ]
     try:
         ends = [rank.communicate(timeout=300) for rank in ranks]

@@ -1,11 +1,10 @@
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 from sklearn.metrics import log_loss, precision_score, recall_score, roc_auc_score
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -19,8 +18,7 @@ def worker():
 @pytest.fixture(scope="module")
 def by_rank(tmp_path_factory):
     store = tmp_path_factory.mktemp("store") / "file"
-    commands = [[sys.executable, str(WORKER), str(rank), "2", str(store)] for rank in range(2)]
-    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands]
+    running = [warm.Popen([WORKER, rank, 2, store]) for rank in range(2)]
     outputs = [process.communicate(timeout=120) for process in running]
     assert [p.returncode for p in running] == [0, 0], [err for _, err in outputs]
     return [json.loads(out.splitlines()[-1]) for out, _ in outputs]

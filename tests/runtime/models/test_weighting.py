@@ -1,15 +1,13 @@
 """Uncertainty weights and gradient surgery against their papers' formulas, alone and on two processes."""
 
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import warm
 from model_zoo.configs import DEEP
 
 from tzx.runtime.models.pcgrad import surgery_weights
@@ -149,11 +147,9 @@ def test_evaluation_sees_plain_losses(make_case, model_texts, way):
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     """Half of the rows each: the same products of gradients and the same step."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    commands = [[sys.executable, str(WORKER), str(rank), "2", str(tmp_path / "store")] for rank in range(2)]
-    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for c in commands]
+    running = [warm.Popen([WORKER, rank, 2, tmp_path / "store"]) for rank in range(2)]
     outputs = [process.communicate(timeout=120) for process in running]
-    assert [p.returncode for p in running] == [0, 0], [err.decode() for _, err in outputs]
+    assert [p.returncode for p in running] == [0, 0], [err for _, err in outputs]
     first, second = (json.loads(out.splitlines()[-1]) for out, _ in outputs)
     alone = runpy.run_path(str(WORKER))["run"](0, 1)
     assert first == second and set(first) == set(alone)

@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import warm
 from torchrec.distributed.planner.types import ParameterConstraints
 
 from tzx.runtime.config import parse_text
@@ -182,9 +180,6 @@ def test_every_id_moves_with_all_it_has_between_any_numbers_of_ranks(dynamic_tex
 
 
 def run(config: Path, world: int, steps: int) -> dict[str, dict[str, dict[str, object]]]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}", str(WORKER),
-               str(config), f"train_config.num_steps={steps}", "eval_input_path="]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-5000:]
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    ended = warm.ranks([WORKER, config, f"train_config.num_steps={steps}", "eval_input_path="], world)
+    assert [done.returncode for done in ended] == [0] * world, ended[0].stderr[-5000:]
+    return json.loads(next(line for line in ended[0].stdout.splitlines() if line.startswith("{")))

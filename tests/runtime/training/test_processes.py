@@ -1,32 +1,25 @@
 """Training as the launcher starts it: separate processes, signals, several ranks."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm
 
 from tzx.runtime.training import checkpoint as ckpt
 
 pytestmark = pytest.mark.slow
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+def start(config: Path, *flags: str) -> warm.Popen:
+    return warm.Popen(["-m", "tzx.apps.train", "--config", config, *flags])
 
 
-def start(config: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tzx.apps.train", "--config", str(config), *flags]
-    return subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_checkpoint(model_dir: Path, process: subprocess.Popen) -> None:
+def wait_for_checkpoint(model_dir: Path, process: warm.Popen) -> None:
     while ckpt.latest_checkpoint(model_dir) is None:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.output()
         time.sleep(0.05)
 
 
@@ -70,11 +63,8 @@ def test_two_processes_reach_the_auc_of_one(config_file, root, config_text):
     for processes, batch in ((1, 100), (2, 50)):
         path = root / f"p{processes}.config"
         path.write_text(text.replace("batch_size: 100", f"batch_size: {batch}").replace("/run", f"/run{processes}"))
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes),
-                   "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0",
-                   "-m", "tzx.apps.train", "--config", str(path)]  # fmt: skip
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180)
-        assert done.returncode == 0, done.stderr
+        ended = warm.ranks(["-m", "tzx.apps.train", "--config", path], processes)
+        assert [done.returncode for done in ended] == [0] * processes, ended[0].stderr
     auc = [json.loads((root / f"run{n}" / "train_eval_result_v2.txt").read_text().splitlines()[-1]) for n in (1, 2)]
     assert auc[0]["global_step"] == auc[1]["global_step"]
     assert abs(auc[0]["auc"] - auc[1]["auc"]) < 0.01 and auc[1]["auc"] > 0.82
@@ -83,7 +73,6 @@ def test_two_processes_reach_the_auc_of_one(config_file, root, config_text):
 def test_a_bad_config_fails_fast_with_exit_2(root, config_text):
     path = root / "bad.config"
     path.write_text(config_text.replace("num_epochs", "num_epochz"))
-    done = subprocess.run([sys.executable, "-m", "tzx.apps.train", "--config", str(path)],
-                          env=environment(), capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = warm.run(["-m", "tzx.apps.train", "--config", path])
     assert done.returncode == 2
     assert "num_epochs" in done.stderr and "Traceback" not in done.stderr

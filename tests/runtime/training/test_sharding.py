@@ -1,11 +1,9 @@
 """Constraints of tables, plans of GPUs made without one, and what ranks hear of a plan that fails."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+import warm
 from google.protobuf import text_format
 
 from tzx.runtime.embedding.cluster import GIB, Cluster
@@ -147,18 +145,8 @@ except ConfigError as error:
 def test_every_rank_hears_why_there_is_no_plan(config_text, root, tmp_path):
     small = "train_config { sharding_planner { host_memory_gib: 0.00001 }"
     (tmp_path / "small.config").write_text(config_text.replace("train_config {", small, 1))
-    command = [sys.executable, "-c", _FAILING]
-    arguments = [str(tmp_path / "meeting"), str(tmp_path / "small.config")]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
+    arguments = [tmp_path / "meeting", tmp_path / "small.config"]
+    ranks = [warm.Popen(["-c", _FAILING, rank, *arguments]) for rank in range(2)]
     try:
         said = [rank.communicate(timeout=240)[0] for rank in ranks]
     finally:
