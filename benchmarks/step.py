@@ -42,7 +42,7 @@ def prepare(case: str, rows: int, model_dir: str) -> tuple[Callable[[int], None]
 
     def steps(count: int) -> None:
         for i in range(count):
-            loop._step(batches[i % len(batches)], filling=False)
+            loop._step(batches[i % len(batches)])
 
     # Two operations a weight forwards; backwards the gradients of weights and of inputs take as many each.
     weights = sum(p.numel() for o in session.dense_optimizers for _, p in o.named_parameters() if p.dim() == 2)

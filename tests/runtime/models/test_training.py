@@ -1,10 +1,16 @@
 """Gradients, losses, metrics and learning of every model."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, roc_auc_score
+
+from tzx.runtime.training.batches import make_filler
+from tzx.runtime.training.planning import LossModule
 
 
 def test_gradient_reaches_every_parameter(make_case, model_texts, model_name):
@@ -174,3 +180,27 @@ def test_parameter_names_are_stable(make_case, model_texts):
 def test_tables_by_name(make_case, model_texts):
     tables = make_case(model_texts["deepfm"]).model().tables
     assert tables["item_emb"].dim == 4 and tables["item_emb_wide"].feature_names == ("item",)
+
+
+def test_a_filler_has_no_gradient_and_leaves_statistics(make_case, model_texts, model_name):
+    assert_filler_moves_nothing(make_case(model_texts[model_name]))
+
+
+@pytest.mark.parametrize("weighting", ["use_uncertainty_loss_weight", "use_pareto_loss_weight", "use_pcgrad"])
+def test_a_filler_has_no_part_in_weighing_losses(make_case, model_texts, weighting):
+    assert_filler_moves_nothing(make_case(f"{model_texts['mmoe']} {weighting}: true"))
+
+
+def assert_filler_moves_nothing(case):
+    """The batch of a rank that has run out of data: no ids, so nothing that an optimizer of tables could touch."""
+    kinds = {name: pa.field(name, pa.float32() if name == "stars" else pa.int64()) for name in case.batch.labels}
+    loader = SimpleNamespace(layout=case.batch.layout, schema=pa.schema(kinds.values()))
+    filler = make_filler(case.features, loader, case.config.data_config)
+    assert filler.ids.values.numel() == filler.sequence_ids.values.numel() == 0
+    model = case.model().train()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    losses, _ = LossModule(model)(filler)
+    sum(losses.values()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is not None and not (p.grad == 0).all()] == []
+    assert [n for n, b in model.named_buffers() if not torch.equal(b, before[n])] == []
+    assert all(m.training for m in model.modules())

@@ -1,9 +1,16 @@
 """A small learnable data set and a DeepFM on it, trained in a second or two."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for rank_runner, which the processes it starts also import
+
+from rank_runner import Runner, make_server
 
 from tzx.runtime.config import parse_text
 
@@ -76,3 +83,15 @@ def config_text(root):
 def config(config_text):
     """The config of that data set, parsed."""
     return parse_text(config_text, "test.config")
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Forks processes that have everything imported."""
+    return make_server()
+
+
+@pytest.fixture
+def runner(server, tmp_path):
+    """Runs jobs of several processes."""
+    return Runner(server, tmp_path)

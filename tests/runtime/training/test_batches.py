@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import torch
-import torch.multiprocessing as mp
 
 from tzx.runtime.training.batches import LockstepBatches, Requests
 from tzx.runtime.training.process import Process
@@ -13,11 +12,11 @@ def steps_of(rank, world_size, counts, stop_at, queue):
     process = Process(rank=rank, world_size=world_size)
     torch.distributed.init_process_group("gloo", init_method=queue[0], rank=rank, world_size=world_size)
     requests = Requests()
-    batches = iter(SimpleNamespace(number=i) for i in range(counts[rank]))
-    lockstep = LockstepBatches(batches, "filler", process, requests)
+    batches = iter(SimpleNamespace(number=i, size=10 * rank + i + 1) for i in range(counts[rank]))
+    lockstep = LockstepBatches(batches, SimpleNamespace(number="filler", size=1), process, requests)
     seen = []
-    for batch, filling, agreed in lockstep:
-        seen.append((getattr(batch, "number", batch), filling, agreed.stop))
+    for batch, agreed in lockstep:
+        seen.append((batch.number, batch.peer_size, agreed.stop))
         if (rank, len(seen)) == stop_at:
             requests.stop = True
         if agreed.stop:
@@ -26,8 +25,7 @@ def steps_of(rank, world_size, counts, stop_at, queue):
     torch.distributed.destroy_process_group()
 
 
-def run(tmp_path, counts, stop_at=None):
-    context = mp.get_context("spawn")
+def run(context, tmp_path, counts, stop_at=None):
     results = context.Queue()
     store = f"file://{tmp_path}/store"
     workers = [
@@ -43,14 +41,14 @@ def run(tmp_path, counts, stop_at=None):
     return seen
 
 
-def test_a_rank_without_batches_repeats_its_last_or_the_filler(tmp_path):
-    seen = run(tmp_path, counts=[3, 0, 1])
-    assert seen[0] == [(0, False, False), (1, False, False), (2, False, False)]
-    assert seen[1] == [("filler", True, False)] * 3
-    assert seen[2] == [(0, False, False), (0, True, False), (0, True, False)]
+def test_a_rank_without_batches_takes_part_with_the_filler_and_all_know_the_largest_batch(server, tmp_path):
+    seen = run(server, tmp_path, counts=[3, 0, 1])
+    assert seen[0] == [(0, 21, False), (1, 2, False), (2, 3, False)]
+    assert seen[1] == [("filler", 21, False), ("filler", 2, False), ("filler", 3, False)]
+    assert seen[2] == [(0, 21, False), ("filler", 2, False), ("filler", 3, False)]
 
 
-def test_a_stop_asked_for_by_one_rank_stops_all_in_the_same_step(tmp_path):
-    seen = run(tmp_path, counts=[9, 9], stop_at=(1, 4))
+def test_a_stop_asked_for_by_one_rank_stops_all_in_the_same_step(server, tmp_path):
+    seen = run(server, tmp_path, counts=[9, 9], stop_at=(1, 4))
     assert [len(s) for s in seen.values()] == [5, 5]
     assert all(s[-1][2] and not s[-2][2] for s in seen.values())

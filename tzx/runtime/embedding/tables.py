@@ -105,7 +105,7 @@ class PooledTables(nn.Module):
 
     def forward(self, batch: Batch) -> dict[Run, Tensor]:
         """Pooled rows [B, sum of dims] of every run of lookups."""
-        pooled = self._sums(self.ids(batch))
+        pooled = self._sums(_padded(self.ids(batch), batch.peer_size), batch.size)
         if self._means:
             lengths_FB = getattr(batch, self.section).lengths.view(-1, batch.size)
             for lookup, i in self._means:
@@ -116,15 +116,16 @@ class PooledTables(nn.Module):
         """The same lookups in aten operators; weights are copied."""
         return PlainTables(self.specs, _weights(self.collection.embedding_bags), self.layout)
 
-    def _sums(self, keyed: KeyedJaggedTensor) -> dict[Run, Tensor]:
+    def _sums(self, keyed: KeyedJaggedTensor, size: int) -> dict[Run, Tensor]:
         if self._has_half and isinstance(self.collection, EmbeddingBagCollection):
             # Unsharded, the collection would round sums to half and refuse float weights; sharded, it sums in float.
             bags, tables = keyed.to_dict(), self.collection.embedding_bags
             weights = {u: tables[u.table].get_parameter("weight") for u in self._lookups.values()}
-            return {(u,): _float_sum(weight, bags[u.feature]) for u, weight in weights.items()}
+            return {(u,): _float_sum(weight, bags[u.feature])[:size] for u, weight in weights.items()}
         sums: KeyedTensor = self.collection(keyed)
         runs, widths = self._cut(list(sums.keys()), sums.length_per_key())
-        return dict(zip(runs, sums.values().split(widths, dim=1), strict=True))
+        values = sums.values() if keyed.stride() == size else sums.values()[:size]
+        return dict(zip(runs, values.split(widths, dim=1), strict=True))
 
     def _cut(self, keys: list[str], dims: list[int]) -> tuple[list[Run], list[int]]:
         if self._known[0] != keys:  # their order follows from how the tables are sharded, so this happens once
@@ -179,6 +180,21 @@ def _keyed(jagged: Jagged, keys: list[str], size: int, weighted: bool) -> KeyedJ
         values=jagged.values,
         lengths=jagged.lengths,
         weights=jagged.weights if weighted else None,
+        stride=size,
+    )
+
+
+def _padded(keyed: KeyedJaggedTensor, size: int) -> KeyedJaggedTensor:
+    """With empty bags after those of the batch, up to `size` rows."""
+    missing = size - keyed.stride()
+    if missing <= 0:
+        return keyed
+    lengths_FB = keyed.lengths().view(len(keyed.keys()), keyed.stride())
+    return KeyedJaggedTensor(
+        keys=keyed.keys(),
+        values=keyed.values(),
+        lengths=F.pad(lengths_FB, (0, missing)).view(-1),
+        weights=keyed.weights_or_none(),
         stride=size,
     )
 

@@ -107,6 +107,11 @@ class Model(nn.Module):
             batch: with labels and sample weights.
         """
         losses = self.plain_losses(predictions, batch)
+        if batch.is_filler:  # other ranks may need it for the weights
+            return _without_effect(self._weighed(_without_effect(losses)))
+        return self._weighed(losses)
+
+    def _weighed(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         return losses if self.loss_weighting is None or not self.training else self.loss_weighting.weigh(losses)
 
     def plain_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -307,6 +312,10 @@ class MultiTaskModel(Model):
         for task, logits_BC in zip(self.tasks, self.logits(self.embed(batch)), strict=True):
             predictions |= task.predict(logits_BC)
         return predictions
+
+
+def _without_effect(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: 0.0 * loss for name, loss in losses.items()}
 
 
 def _wide_options(own: Message) -> WideOptions:

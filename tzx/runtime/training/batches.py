@@ -1,7 +1,8 @@
 """Steps in which every rank takes part, though ranks may run out of batches at different times.
 
 Sharded tables exchange ids in every step, so a rank that stopped early would hang the others. Before each step the
-ranks agree whether anyone still has a batch; one that has none repeats a batch and marks it as filling.
+ranks agree whether anyone still has a batch; one that has none takes part with a filler, which changes nothing.
+They also learn the largest batch, as TorchRec wants batches of one size: on CPU it cannot reduce row-wise tables else.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ class Requests:
 
 
 class LockstepBatches:
-    """Iterate over (batch, is_filling, requests) with the same number of steps on every rank.
+    """Iterate over (batch, requests) with the same number of steps on every rank.
 
     What any rank requests is requested of all ranks in the same step. Nothing else may decide to stop: a rank that
     acted on its own request at once would leave the others waiting for it. When a stop is requested the batch is not to
@@ -44,34 +45,35 @@ class LockstepBatches:
         self._process = process
         self._requests = requests
 
-    def __iter__(self) -> Iterator[tuple[Batch, bool, Requests]]:
+    def __iter__(self) -> Iterator[tuple[Batch, Requests]]:
         while True:
             batch = next(self._batches, None)
-            any_batch, requests = self._agree(batch is not None)
-            if not any_batch and not requests.stop:
+            largest, requests = self._agree(batch.size if batch is not None else 0)
+            if not largest and not requests.stop:
                 return
-            if batch is not None:
-                self._filler = batch
-            yield self._filler, batch is None, requests
+            taken = self._filler if batch is None else batch
+            taken.peer_size = largest
+            yield taken, requests
 
-    def _agree(self, has_batch: bool) -> tuple[bool, Requests]:
+    def _agree(self, size: int) -> tuple[int, Requests]:
         own = self._requests
-        flags = [has_batch, own.stop, own.save, own.failed]
+        flags = [size, own.stop, own.save, own.failed]
         own.save = False
         if self._process.world_size > 1:
             shared = torch.tensor(flags, dtype=torch.int32)
             dist.all_reduce(shared, op=dist.ReduceOp.MAX)
-            flags = [bool(flag) for flag in shared]
-        return flags[0], Requests(*flags[1:])
+            flags = shared.tolist()
+        return flags[0], Requests(*map(bool, flags[1:]))
 
 
-def one_row_batch(features: FeatureSet, loader: DataLoader, config: DataConfig) -> Batch:
-    """A batch of one row without ids, for a rank that never gets a batch of its own."""
+def make_filler(features: FeatureSet, loader: DataLoader, config: DataConfig) -> Batch:
+    """A batch of one row without ids, for a rank that has none of its own: no row of a table is touched."""
     batch = pack({f.name: _nothing(f) for f in features.features}, loader.layout, 1)
     kinds = {name: loader.schema.field(name).type for name in config.label_fields}
     lists = {name: kind.value_type for name, kind in kinds.items() if pa.types.is_list(kind)}
     return replace(
         batch,
+        is_filler=True,
         labels={name: torch.zeros(1, dtype=_label_dtype(kind)) for name, kind in kinds.items() if name not in lists},
         jagged_labels={
             name: Jagged(torch.zeros(0, dtype=_label_dtype(kind)), torch.zeros(1, dtype=torch.int32))

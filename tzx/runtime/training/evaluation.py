@@ -10,7 +10,7 @@ from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import Preempted
 from tzx.runtime.features.tolerance import told
 from tzx.runtime.protos.data_pb2 import BAD_VALUE_DEFAULT
-from tzx.runtime.training.batches import LockstepBatches, one_row_batch
+from tzx.runtime.training.batches import LockstepBatches, make_filler
 from tzx.runtime.training.best import RESULTS
 from tzx.runtime.training.precision import autocast
 from tzx.runtime.training.progress import Progress
@@ -31,11 +31,11 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
     training = session.sharded.training
     session.sharded.eval()
     model.reset_metrics()
-    filler = one_row_batch(session.features, loader, session.config.data_config)
+    filler = make_filler(session.features, loader, session.config.data_config)
     epoch = loader.epoch(give_up=lambda: session.requests.stop)
     batches = LockstepBatches(epoch, filler, process, session.requests)
     progress = Progress("evaluate", process.world_size, process.is_chief)
-    for number, (batch, filling, requests) in enumerate(batches, 1):
+    for number, (batch, requests) in enumerate(batches, 1):
         if requests.stop:  # only training listens to signals, and it saves before it evaluates
             raise Preempted(f"stopped by SIGTERM while evaluating {session.saved}; go on with --continue_train")
         with autocast(session.config.train_config.mixed_precision, process.device):
@@ -43,7 +43,7 @@ def evaluate(session: Session, loader: DataLoader) -> dict[str, float]:
                 batch = session.id_maps.look_up(batch)
             batch = batch.to(process.device, non_blocking=True)
             losses, predictions = session.sharded(batch)
-        if not filling:
+        if not batch.is_filler:
             model.update_metrics(predictions, batch, losses)
             progress.add(batch.size)
         if number % max(config.log_step_count_steps, 1) == 0 and progress.is_due():

@@ -90,9 +90,9 @@ class IdMaps:
         self.part = part
         self.set_miss_rows()
 
-    def learn(self, batch: Batch, now: int, counted: bool) -> Batch:
+    def learn(self, batch: Batch, now: int) -> Batch:
         """The batch with rows instead of ids, before step `now`; see `DynamicIds.learn`."""
-        batch = self.ids.learn(batch, now, counted)
+        batch = self.ids.learn(batch, now)
         new = [np.stack(table.take_new(), axis=1) for table in self.ids.tables]
         if self.part.world_size > 1:
             new = share_with_all(new, self.part)

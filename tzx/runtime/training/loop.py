@@ -12,7 +12,7 @@ from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import ConfigError, DataError, Preempted, StorageError
 from tzx.runtime.features.tolerance import told
 from tzx.runtime.training.advice import WaitingAdvice
-from tzx.runtime.training.batches import LockstepBatches, Requests, one_row_batch
+from tzx.runtime.training.batches import LockstepBatches, Requests, make_filler
 from tzx.runtime.training.nonfinite import LossGuard
 from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
@@ -55,6 +55,7 @@ class TrainingLoop:
         self._evaluated_step = -1
         self._bad_values_told = 0
         self._first = True
+        self._losses: dict[str, Tensor] = {}  # of the last batch of this rank
 
     def run(self) -> None:
         """Train to the end; raises Preempted after saving when SIGTERM came."""
@@ -81,13 +82,15 @@ class TrainingLoop:
     def _run_epoch(self, profiler: StepProfiler) -> None:
         session = self._session
         start, steps_before = session.position, session.step
-        filler = one_row_batch(session.features, self._loader, session.config.data_config)
+        filler = make_filler(session.features, self._loader, session.config.data_config)
         epoch = self._loader.epoch(session.epoch, start, give_up=lambda: session.requests.stop)
-        for batch, filling, requests in LockstepBatches(epoch, filler, session.process, session.requests):
+        for batch, requests in LockstepBatches(epoch, filler, session.process, session.requests):
             self._answer(requests)
-            losses = self._step(batch, filling)
-            session.position = batch.position if not filling else session.position
-            self._after_step(batch, filling, losses)
+            losses = self._step(batch)
+            if not batch.is_filler:
+                session.position, self._losses = batch.position, losses
+                self._progress.add(batch.size)
+            self._after_step()
             profiler.step()
             if self._is_done():
                 return
@@ -101,7 +104,7 @@ class TrainingLoop:
         if every and session.epoch % every == 0 and not self._is_done():
             self._checkpoint()
 
-    def _step(self, batch: Batch, filling: bool) -> dict[str, Tensor]:
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         session, accumulate = self._session, max(self._config.gradient_accumulation_steps, 1)
         seed_step(session.settings.seed, session.process.rank, session.step)
         for optimizer in session.optimizers():
@@ -110,21 +113,20 @@ class TrainingLoop:
             session.table_optimizer.optimizer.zero_grad()  # hands the learning rate to the fused kernels
             set_table_steps(session.table_optimizer.optimizer, session.table_steps)
         if session.id_maps is not None:
-            batch = session.id_maps.learn(batch, session.step + 1, counted=not filling)
+            batch = session.id_maps.learn(batch, session.step + 1)
         batch = batch.to(session.process.device, non_blocking=True)
         with autocast(self._config.mixed_precision, session.process.device):
             losses, predictions = session.sharded(batch)
             total = torch.stack(list(losses.values())).sum()
-        weight = 0.0 if filling else 1.0 / accumulate
         accepted = self._guard.accepts(batch, losses, predictions)
         if accepted:
-            self._scaler.scale(total * weight if weight != 1.0 else total).backward()
+            self._scaler.scale(total / accumulate if accumulate > 1 else total).backward()
         if session.id_maps is not None:
             session.id_maps.set_miss_rows()
         if (session.step + 1) % accumulate == 0 and (accepted or accumulate > 1):
             self._update_dense()
         session.step, session.table_steps = session.step + 1, session.table_steps + accepted
-        if not filling and accepted:
+        if accepted and not batch.is_filler:
             session.model.update_train_metrics(predictions, batch)
         return losses
 
@@ -143,24 +145,22 @@ class TrainingLoop:
         for scheduled in self._session.dense_optimizers:
             scheduled.optimizer.zero_grad(set_to_none=True)
 
-    def _after_step(self, batch: Batch, filling: bool, losses: dict[str, Tensor]) -> None:
+    def _after_step(self) -> None:
         session, config = self._session, self._config
-        if not filling:
-            self._progress.add(batch.size)
         if self._first:
             self._first = False
             if session.process.is_chief:
                 logger.info("first step done %.1f s after the process started", seconds_since_process_start())
         if session.step % max(config.log_step_count_steps, 1) == 0:
-            self._log(losses)
+            self._log()
         every = 0 if config.save_checkpoints_epochs else config.save_checkpoints_steps
         if every and session.step % every == 0 and not self._is_done():
             self._checkpoint()
 
-    def _log(self, losses: dict[str, Tensor]) -> None:
+    def _log(self) -> None:
         self._guard.check()
         session, step = self._session, self._session.step
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        values = {name: float(loss.detach()) for name, loss in self._losses.items()}
         total = {"total": sum(values.values())}
         metrics = {name: float(value) for name, value in session.model.compute_train_metrics().items()}
         rates = {f"lr_{o.name}": o.lr for o in session.optimizers()}

@@ -1,5 +1,7 @@
 """From a config to what a sharding plan is made of: the same for training, evaluation and a preview on any machine."""
 
+from contextlib import nullcontext
+
 from torch import Tensor, nn
 
 from tzx.runtime.data.batch import Batch
@@ -11,6 +13,7 @@ from tzx.runtime.errors import ConfigError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.models.base import Model
+from tzx.runtime.nn.steady import steady_statistics
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.training.id_maps import restrict
 from tzx.runtime.training.sharding import PlanRequest, ids_per_row, make_constraints
@@ -26,8 +29,9 @@ class LossModule(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return losses and detached predictions."""
-        predictions = self.model.predict(batch)
-        losses = self.model.loss(predictions, batch)
+        with steady_statistics(self.model) if batch.is_filler else nullcontext():
+            predictions = self.model.predict(batch)
+            losses = self.model.loss(predictions, batch)
         return losses, {name: p.detach() for name, p in predictions.items()}
 
 

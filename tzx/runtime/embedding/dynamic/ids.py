@@ -56,15 +56,14 @@ class DynamicIds(nn.Module):
         """The batch with rows instead of ids; one that has rows already is left as it is."""
         return batch if batch.has_rows else self._mapped(batch, None)
 
-    def learn(self, batch: Batch, now: int, counted: bool = True) -> Batch:
+    def learn(self, batch: Batch, now: int) -> Batch:
         """Like `forward`, and ids are counted, admitted and evicted; all ranks call this together.
 
         Args:
             batch: a batch in host memory.
             now: a number that rises from step to step.
-            counted: False on a rank that has run out of data and only answers the others.
         """
-        return self._mapped(batch, now, counted)
+        return self._mapped(batch, now)
 
     def to_plain(self) -> PlainIds:
         """The same look-ups in aten operators; ids and rows are copied."""
@@ -77,12 +76,12 @@ class DynamicIds(nn.Module):
         other._part, other._seed, other._tables = self._part, self._seed, self.tables
         return other
 
-    def _mapped(self, batch: Batch, now: int | None, counted: bool = True) -> Batch:
+    def _mapped(self, batch: Batch, now: int | None) -> Batch:
         values = {s: getattr(batch, s).values for s in SECTIONS}
         on_host = {s: v.cpu().numpy() for s, v in values.items()}
         ends = {s: _ends(getattr(batch, s), len(getattr(self.layout, s)), batch.size) for s in SECTIONS}
         ids = [np.concatenate([on_host[s][_slice(ends[s], i)] for s, i in places]) for places in self._places]
-        rows = self._rows_alone(ids, now, counted) if self._part.world_size == 1 else self._rows(ids, now, counted)
+        rows = self._rows_alone(ids, now) if self._part.world_size == 1 else self._rows(ids, now)
         mapped = {s: on_host[s].copy() for s in {s for places in self._places for s, _ in places}}
         for places, of_map in zip(self._places, rows, strict=True):
             start = 0
@@ -92,24 +91,23 @@ class DynamicIds(nn.Module):
                 start += where.stop - where.start
         return _with_rows(batch, {s: _like(v, values[s]) for s, v in mapped.items()}, ends["sequence_ids"])
 
-    def _rows_alone(self, ids: Sequence[Int64], now: int | None, counted: bool) -> list[Int64]:
-        learns = now is not None and counted
+    def _rows_alone(self, ids: Sequence[Int64], now: int | None) -> list[Int64]:
         return [
-            table.learn(of_map, NO_COUNTS, now or 0) if learns else table.find(of_map)
+            table.find(of_map) if now is None else table.learn(of_map, NO_COUNTS, now)
             for table, of_map in zip(self.tables, ids, strict=True)
         ]
 
-    def _rows(self, ids: Sequence[Int64], now: int | None, counted: bool) -> list[Int64]:
+    def _rows(self, ids: Sequence[Int64], now: int | None) -> list[Int64]:
         different = [kernels.distinct(of_map, NO_COUNTS) for of_map in ids]
         questions = [
-            Question(unique, totals if counted else totals * 0, owners(unique, spec.rows - 1, self._part.world_size))
+            Question(unique, totals, owners(unique, spec.rows - 1, self._part.world_size))
             for spec, (unique, totals, _) in zip(self.specs, different, strict=True)
         ]
 
         def answer(number: int, asked: Int64, counts: Int64) -> Int64:
-            table, counting = self.tables[number], np.flatnonzero(counts)
+            table = self.tables[number]
             if now is not None:
-                table.learn(asked[counting], counts[counting], now)
+                table.learn(asked, counts, now)
             return table.find(asked)
 
         rows = ask_owners(questions, answer, self._part)
