@@ -147,3 +147,18 @@ class Runner:
 def into(text: str, model_dir: Path) -> str:
     lines = [line for line in text.splitlines() if not line.startswith("model_dir")]
     return "\n".join([f'model_dir: "{model_dir}"', *lines])
+
+
+def pieces(session):
+    """This rank's pieces of tables and their optimizer state: (table, what, first row) -> values."""
+    states = session.table_optimizer.optimizer.state_dict()["state"]
+    found = {}
+    for name, weight in session.sharded.state_dict().items():
+        if ".collection." in name:
+            for what, value in {"weight": weight, **states.get(name, {})}.items():
+                shards = value.local_shards() if hasattr(value, "local_shards") else []
+                placed = [(s.tensor, s.metadata.shard_offsets[0]) for s in shards] or [(value, 0)]
+                for tensor, row in placed if isinstance(value, torch.Tensor) or shards else []:
+                    if tensor.dim():
+                        found[name.split(".")[-2], what.split(".")[-1], row] = tensor.detach().clone()
+    return found

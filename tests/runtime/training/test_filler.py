@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 import torch.distributed as dist
-from rank_runner import Job, into
+from rank_runner import Job, into, pieces
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.data.loader import DataLoader
@@ -24,21 +24,6 @@ OPTIMIZERS = {
     "partial_rowwise_lamb": "weight_decay: 0.1",
     "lars_sgd": "weight_decay: 0.1 momentum: 0.9",
 }
-
-
-def pieces(session):
-    """This rank's pieces of tables and their optimizer state: (table, what, first row) -> values."""
-    states = session.table_optimizer.optimizer.state_dict()["state"]
-    found = {}
-    for name, weight in session.sharded.state_dict().items():
-        if ".collection." in name:
-            for what, value in {"weight": weight, **states.get(name, {})}.items():
-                shards = value.local_shards() if hasattr(value, "local_shards") else []
-                placed = [(s.tensor, s.metadata.shard_offsets[0]) for s in shards] or [(value, 0)]
-                for tensor, row in placed if isinstance(value, torch.Tensor) or shards else []:
-                    if tensor.dim():
-                        found[name.split(".")[-2], what.split(".")[-1], row] = tensor.detach().clone()
-    return found
 
 
 def moved_rows(before, after):

@@ -1,16 +1,22 @@
 """A loss that is no number stops the training before it reaches a parameter, or costs a batch; both say where from."""
 
+import logging
+import re
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rank_runner import Job, into, pieces, train_on
 
+from tzx.runtime.config import parse_text
 from tzx.runtime.errors import DataError
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.models import build_model
 from tzx.runtime.protos import train_pb2
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.jobs import TrainOptions, train
+from tzx.runtime.training.loop import TrainingLoop
 from tzx.runtime.training.tensor_files import load_unsharded
 
 
@@ -50,6 +56,38 @@ def test_it_can_be_left_out(poisoned, caplog):
     train(poisoned, TrainOptions())
     assert caplog.text.count("the batch is left out") == 1 and "because of feature price in" in caplog.text
     assert finite_weights(poisoned, 25)
+
+
+def steps_that_move_nothing(job: Job) -> None:
+    """Steps after which neither a table, nor its state, nor a dense parameter has changed, all of them on one line."""
+    step, still = TrainingLoop._step, []
+
+    def watched(loop, batch):
+        def now():
+            return [*pieces(loop._session).values(), *(p.detach().clone() for p in loop._session.model.parameters())]
+
+        before = now()
+        losses = step(loop, batch)
+        if all(map(torch.equal, before, now())):
+            still.append(loop._session.step)
+        return losses
+
+    TrainingLoop._step = watched
+    train_on(job)
+    logging.warning("still: %s", still)
+
+
+@pytest.mark.slow
+def test_a_batch_that_one_of_two_ranks_cannot_use_is_left_out_by_both(runner, config_text, poisoned, tmp_path):
+    text = config_text.replace("num_epochs: 2", "num_epochs: 1 nan_loss_policy: NAN_LOSS_SKIP")
+    text = text.replace("shuffle: true", "shuffle: false").replace(f"{tmp_path}/eval.parquet", "")
+    assert runner.run(into(text, tmp_path / "skip"), 2, action=steps_that_move_nothing) == [0, 0], runner.log()
+    assert runner.log().count("because of feature price in") == runner.log().count("is left out") == 1
+    (one,) = set(re.findall(r"still: \[(\d+)\]", runner.log()))
+    assert runner.log().count(f"still: [{one}]") == 2 and f"step {one}: binary_cross_entropy" in runner.log()
+    assert finite_weights(parse_text(into(text, tmp_path / "skip"), "skip.config"), 13)
+    stop = into(text.replace("NAN_LOSS_SKIP", "NAN_LOSS_STOP"), tmp_path / "stop")
+    assert 65 in runner.run(stop, 2), runner.log()
 
 
 def test_it_can_be_ignored(poisoned):
