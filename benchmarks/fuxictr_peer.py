@@ -5,82 +5,52 @@ its layers as the papers and its model zoo do, so embeddings, crosses, attention
 are FuxiCTR's own. Data, ids, widths, MLPs, optimizers, learning rates, batch size and epochs are those of results.py.
 """
 
-import argparse
-import json
 import logging
-import os
-import resource
-import statistics
 import tempfile
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 
-import numpy as np
 import torch
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch import layers
 from fuxictr.pytorch.models import BaseModel
 from fuxictr.pytorch.torch_utils import seed_everything
-from sklearn.metrics import log_loss, roc_auc_score
+from peer_training import DENSE, HIDDEN, Arrays, Settings, Specs, TwoOptimizers, load, print_figures, read_settings
 from torch import Tensor, nn
-
-HIDDEN = [256, 128]
-BATCH, EPOCHS, WINDOW = 1024, 3, 10
-TABLE_LR, DENSE_LR = 0.05, 0.001
+from turns import Turns
 
 
 class Peer(BaseModel):
-    """What all share: embeddings of the fields, one logit through `head`."""
+    """What all share: embeddings of the fields, beside them the dense columns as they are, one logit."""
 
-    def __init__(self, fields: FeatureMap, root: str) -> None:
+    def __init__(self, fields: FeatureMap, dense: int, root: str) -> None:
         super().__init__(fields, verbose=0, model_root=root, metrics=["AUC", "logloss"])
         self.embedding_layer = layers.FeatureEmbedding(fields, fields.default_emb_dim)
-        self.width, self.count = fields.sum_emb_out_dim(), fields.num_fields
+        self.dense, self.width, self.count = dense, fields.sum_emb_out_dim() + dense, fields.num_fields
         self.dim = fields.default_emb_dim
         self.make()
-        self.compile("adam", "binary_crossentropy", DENSE_LR)
+        self.compile("adam", "binary_crossentropy", 0.001)
         self.reset_parameters()
-        self.optimizer = TwoOptimizers(self)
         self._max_gradient_norm = 10.0
 
     def make(self) -> None:
         """Layers."""
         raise NotImplementedError
 
-    def logit(self, X: Mapping[str, Tensor], fields_BFD: Tensor) -> Tensor:
-        """Logit [B, 1]."""
+    def logit(self, X: Mapping[str, Tensor], fields_BFD: Tensor, flat_BD: Tensor) -> Tensor:
+        """Logit [B, 1] from the ids, their embeddings, and embeddings and dense columns in one row."""
         raise NotImplementedError
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Probabilities under FuxiCTR's name for them."""
-        X = self.get_inputs(inputs)
-        return {"y_pred": self.output_activation(self.logit(X, self.embedding_layer(X)))}
+        X = self.get_inputs({name: column for name, column in inputs.items() if name != DENSE})
+        fields = self.embedding_layer(X)
+        flat = torch.cat([fields.flatten(1), inputs[DENSE]], dim=1) if self.dense else fields.flatten(1)
+        return {"y_pred": self.output_activation(self.logit(X, fields, flat))}
 
     def mlp(self, width: int, out: int | None = 1) -> nn.Module:
         """The MLP that every model has."""
         return layers.MLP_Block(input_dim=width, hidden_units=HIDDEN, output_dim=out)
-
-
-class TwoOptimizers:
-    """Adagrad for embedding tables, Adam for the rest, as one optimizer."""
-
-    def __init__(self, model: nn.Module) -> None:
-        tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-        every = list(model.parameters())
-        self.parts = [
-            torch.optim.Adagrad([p for p in every if id(p) in tables], lr=TABLE_LR),
-            torch.optim.Adam([p for p in every if id(p) not in tables and p.requires_grad], lr=DENSE_LR),
-        ]
-
-    def zero_grad(self) -> None:
-        for part in self.parts:
-            part.zero_grad()
-
-    def step(self) -> None:
-        for part in self.parts:
-            part.step()
 
 
 class DeepFM(Peer):
@@ -88,8 +58,8 @@ class DeepFM(Peer):
         self.fm = layers.FactorizationMachine(self.feature_map)
         self.deep = self.mlp(self.width)
 
-    def logit(self, X, fields_BFD):
-        return self.fm(X, fields_BFD) + self.deep(fields_BFD.flatten(1))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.fm(X, fields_BFD) + self.deep(flat_BD)
 
 
 class WideAndDeep(Peer):
@@ -97,8 +67,8 @@ class WideAndDeep(Peer):
         self.wide = layers.LogisticRegression(self.feature_map)
         self.deep = self.mlp(self.width)
 
-    def logit(self, X, fields_BFD):
-        return self.wide(X) + self.deep(fields_BFD.flatten(1))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.wide(X) + self.deep(flat_BD)
 
 
 class MultiTower(Peer):
@@ -107,16 +77,22 @@ class MultiTower(Peer):
     def make(self) -> None:
         self.deep = self.mlp(self.width)
 
-    def logit(self, X, fields_BFD):
-        return self.deep(fields_BFD.flatten(1))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.deep(flat_BD)
 
 
 class DLRM(Peer):
-    def make(self) -> None:
-        self.products = layers.InnerProductInteraction(self.count, output="inner_product")
-        self.top = self.mlp(self.count * (self.count - 1) // 2 + self.width)
+    """With dense columns, an MLP makes one more vector of them."""
 
-    def logit(self, X, fields_BFD):
+    def make(self) -> None:
+        count = self.count + bool(self.dense)
+        self.bottom = layers.MLP_Block(input_dim=self.dense, hidden_units=[64, self.dim]) if self.dense else None
+        self.products = layers.InnerProductInteraction(count, output="inner_product")
+        self.top = self.mlp(count * (count - 1) // 2 + count * self.dim)
+
+    def logit(self, X, fields_BFD, flat_BD):
+        if self.bottom is not None:
+            fields_BFD = torch.cat([self.bottom(flat_BD[:, -self.dense :]).unsqueeze(1), fields_BFD], dim=1)
         return self.top(torch.cat([self.products(fields_BFD), fields_BFD.flatten(1)], dim=1))
 
 
@@ -126,9 +102,8 @@ class DCNV1(Peer):
         self.deep = self.mlp(self.width, None)
         self.head = nn.Linear(self.width + HIDDEN[-1], 1)
 
-    def logit(self, X, fields_BFD):
-        flat = fields_BFD.flatten(1)
-        return self.head(torch.cat([self.cross(flat), self.deep(flat)], dim=1))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.head(torch.cat([self.cross(flat_BD), self.deep(flat_BD)], dim=1))
 
 
 class DCNV2(DCNV1):
@@ -143,8 +118,8 @@ class xDeepFM(Peer):
         self.cin = layers.CompressedInteractionNet(self.count, [32, 32])
         self.deep = self.mlp(self.width)
 
-    def logit(self, X, fields_BFD):
-        return self.wide(X) + self.cin(fields_BFD) + self.deep(fields_BFD.flatten(1))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.wide(X) + self.cin(fields_BFD) + self.deep(flat_BD)
 
 
 class FiBiNET(Peer):
@@ -154,7 +129,7 @@ class FiBiNET(Peer):
         self.bilinear = layers.BilinearInteractionV2(self.count, self.dim, "field_interaction")
         self.deep = self.mlp(self.count * (self.count - 1) * self.dim)
 
-    def logit(self, X, fields_BFD):
+    def logit(self, X, fields_BFD, flat_BD):
         pairs = [self.bilinear(fields_BFD), self.bilinear(self.senet(fields_BFD))]
         return self.wide(X) + self.deep(torch.cat([p.flatten(1) for p in pairs], dim=1))
 
@@ -166,9 +141,8 @@ class FinalMLP(Peer):
         self.left, self.right = self.mlp(self.width, None), self.mlp(self.width, None)
         self.fusion = InteractionAggregation(HIDDEN[-1], HIDDEN[-1], output_dim=1, num_heads=1)
 
-    def logit(self, X, fields_BFD):
-        flat = fields_BFD.flatten(1)
-        return self.fusion(self.left(flat), self.right(flat))
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.fusion(self.left(flat_BD), self.right(flat_BD))
 
 
 class MultiTowerDIN(Peer):
@@ -202,20 +176,20 @@ MODELS: dict[str, Callable[..., Peer]] = {cls.__name__: cls for cls in _ALL}
 class Rows:
     """Batches of one part, in an order of their own each time."""
 
-    def __init__(self, arrays: Mapping[str, Tensor], shuffled: bool) -> None:
-        self.arrays, self.shuffled = arrays, shuffled
+    def __init__(self, arrays: Arrays, batch: int, shuffled: bool) -> None:
+        self.arrays, self.batch, self.shuffled = arrays, batch, shuffled
 
     def __len__(self) -> int:
-        return -(-len(self.arrays["label"]) // BATCH)
+        return -(-len(self.arrays["label"]) // self.batch)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[Arrays]:
         rows = len(self.arrays["label"])
         order = torch.randperm(rows) if self.shuffled else torch.arange(rows)
-        for part in order.split(BATCH):
+        for part in order.split(self.batch):
             yield {name: array[part] for name, array in self.arrays.items()}
 
 
-def feature_map(specs: Mapping[str, dict], arrays: Mapping[str, Tensor]) -> FeatureMap:
+def feature_map(specs: Specs, arrays: Arrays) -> FeatureMap:
     """FuxiCTR's description of the fields; bags are its sequences, summed as tzx sums them."""
     fields = FeatureMap("movielens", "")
     fields.labels, fields.default_emb_dim = ["label"], max(s["dim"] for s in specs.values())
@@ -239,63 +213,31 @@ def feature_map(specs: Mapping[str, dict], arrays: Mapping[str, Tensor]) -> Feat
     return fields
 
 
-def load(path: str) -> tuple[dict[str, dict], dict[str, dict[str, Tensor]]]:
-    """Specs of the features, and the tensors of both parts; a bag that never has two ids is a plain id."""
-    content = np.load(path)
-    specs = json.loads(str(content["specs"]))
-    parts: dict[str, dict[str, Tensor]] = {"train": {}, "test": {}}
-    for name in (*specs, "label"):
-        pair = [torch.from_numpy(content[f"{part}/{name}"]) for part in parts]
-        single = name != "label" and pair[0].dim() == 2 and max(p.shape[1] for p in pair) == 1
-        for part, array in zip(parts, pair, strict=True):
-            parts[part][name] = array[:, 0] if single else array
-    return specs, parts
-
-
-def train(model: Peer, rows: Rows) -> float:
-    """Three epochs of FuxiCTR's training step; returns samples/s, the median over windows of steps."""
-    speeds, began, steps = [], time.perf_counter(), 0
+def train(model: Peer, rows: Rows, settings: Settings) -> Turns:
+    """FuxiCTR's training step on every batch; its own loop does no more than this, and draws a progress bar."""
+    turns = Turns(settings.window, settings.turns)
+    model.optimizer = TwoOptimizers(model, settings, turns.step)
     model.train()
-    for _ in range(EPOCHS):
+    for _ in range(settings.epochs):
         for batch in rows:
             model.train_step(batch).item()
-            steps += 1
-            if steps % WINDOW == 0:
-                now = time.perf_counter()
-                speeds.append(WINDOW * BATCH / (now - began))
-                began = now
-    return statistics.median(speeds[1:])
+    return turns
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="print the models there are")
-    parser.add_argument("--data")
-    parser.add_argument("--model", choices=sorted(MODELS))
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    if args.list:
-        print(json.dumps({"models": sorted(MODELS), "fuxictr": version("fuxictr"), "torch": version("torch")}))
+    settings = read_settings("fuxictr", list(MODELS), __doc__)
+    if settings is None:
         return
     logging.disable(logging.INFO)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    specs, parts = load(args.data)
-    seed_everything(args.seed)
+    specs, parts = load(settings.data)
+    seed_everything(settings.seed)
+    train_part, test_part = parts["train"], parts["test"]
+    dense = train_part[DENSE].shape[1] if DENSE in train_part else 0
     with tempfile.TemporaryDirectory() as root:
-        model = MODELS[args.model](feature_map(specs, parts["train"]), root)
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        speed = train(model, Rows(parts["train"], shuffled=True))
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        scores = model.predict(Rows(parts["test"], shuffled=False))
-    labels = parts["test"]["label"].numpy()
-    figures = {
-        "auc": roc_auc_score(labels, scores),
-        "log_loss": log_loss(labels, scores),
-        "samples_per_second": speed,
-        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
-    print(json.dumps(figures))
+        model = MODELS[settings.model](feature_map(specs, train_part), dense, root)
+        turns = train(model, Rows(train_part, settings.batch, shuffled=True), settings)
+        scores = model.predict(Rows(test_part, settings.batch, shuffled=False))
+    print_figures(model, turns, settings, test_part["label"], scores)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+from alike import alike, export_rows
 from google.protobuf import text_format
-from google.protobuf.message import Message
 from machine import facts
 from result_models import ENTRIES, Entry
 from result_page import page
@@ -41,7 +40,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "fuxictr_peer.py"
 _WINDOW = re.compile(r"step \d+ .* ([\d,]+) samples/s")
 WINDOW_STEPS = 10
-INIT, DENSE_INIT = "nn.init.normal_,std=0.0001", "nn.init.xavier_normal_"  # FuxiCTR's
 
 
 def config_of(entry: Entry) -> EasyRecConfig:
@@ -49,32 +47,10 @@ def config_of(entry: Entry) -> EasyRecConfig:
     config = load_config(str(ROOT / "examples" / f"{entry.base}.config"))
     config.model_config.CopyFrom(text_format.Parse(entry.model_config(), ModelConfig()))
     config.eval_input_path = config.eval_input_path.replace("valid.", "test.")
+    alike(config)
     config.train_config.log_step_count_steps = WINDOW_STEPS
-    config.train_config.save_checkpoints_epochs = 0  # one checkpoint and evaluation, at the end
-    config.train_config.use_tensorboard = False
     config.data_config.num_workers = 0
-    config.data_config.shuffle_buffer_size = 100  # all rows: blocks smaller than an epoch cost AUC
-    used = {name for group in config.model_config.feature_groups for name in group.feature_names}
-    for feature in list(config.feature_configs):
-        inner = getattr(feature, feature.WhichOneof("feature") or "")
-        name = getattr(inner, "feature_name", "")
-        if name and name not in used:
-            config.feature_configs.remove(feature)
-    for inner in _lookups(config):
-        inner.init_fn = INIT
-    config.model_config.dense_init_fn = DENSE_INIT
-    own = getattr(config.model_config, config.model_config.WhichOneof("model") or "")
-    if "wide_init_fn" in own.DESCRIPTOR.fields_by_name:
-        own.wide_init_fn = INIT
     return config
-
-
-def _lookups(config: EasyRecConfig) -> Iterator[Message]:
-    """The messages of all features, those of sequences one by one."""
-    for feature in config.feature_configs:
-        inner = getattr(feature, feature.WhichOneof("feature") or "")
-        for one in getattr(inner, "features", [feature]):
-            yield getattr(one, one.WhichOneof("feature") or "")
 
 
 def fingerprint(config: EasyRecConfig) -> str:
@@ -143,61 +119,6 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def export_rows(base: str, out: Path) -> Path:
-    """Ids of every feature as tzx makes them, for the peer: one .npz with train and test part."""
-    from tzx.runtime.data.loader import DataLoader, LoaderOptions
-    from tzx.runtime.features import FeatureSet
-
-    entry = next(e for e in ENTRIES.values() if e.base == base)
-    config = config_of(entry)
-    config.data_config.shuffle = False
-    features = FeatureSet.from_config(config.feature_configs, config.data_config)
-    paths = {"train": config.train_input_path, "test": config.eval_input_path}
-    arrays: dict[str, np.ndarray] = {}
-    specs: dict[str, dict[str, int | bool]] = {}
-    for feature in features.features:
-        rows, dim = feature.num_embeddings, feature.embedding_dim
-        specs[feature.name] = {"rows": rows, "dim": dim, "steps": feature.is_sequence}
-    for part, path in paths.items():
-        loader = DataLoader(config.data_config, features, path, LoaderOptions(mode="eval"))
-        found: dict[str, list[np.ndarray]] = {}
-        for batch in loader.epoch():
-            found.setdefault("label", []).append(batch.labels[config.data_config.label_fields[0]].numpy())
-            for feature in features.features:
-                if feature.is_sequence:
-                    elements = batch.sequences[feature.name]
-                    ids = _padded(elements.values.numpy(), elements.key_lengths.numpy())
-                    found.setdefault(feature.name, []).append(_steps(ids, elements.seq_lengths.numpy()))
-                else:
-                    ids, lengths = batch.ids_of(feature.name)
-                    found.setdefault(feature.name, []).append(_padded(ids.numpy(), lengths.numpy()))
-        arrays |= {f"{part}/{name}": _stacked(parts) for name, parts in found.items()}
-    path = out / f"{entry.split}.npz"
-    np.savez(path, specs=json.dumps(specs), **arrays)
-    return path
-
-
-def _padded(ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Bags as rows of ids + 1, filled up with 0."""
-    out = np.zeros((len(lengths), max(int(lengths.max(initial=1)), 1)), dtype=np.int64)
-    out[np.arange(out.shape[1]) < lengths[:, None]] = ids + 1
-    return out
-
-
-def _steps(bags: np.ndarray, lengths: np.ndarray, longest: int = 50) -> np.ndarray:
-    """Elements of sequences as [rows, longest, bag]; 0 where there is none."""
-    out = np.zeros((len(lengths), longest, bags.shape[1]), dtype=np.int64)
-    out[np.arange(longest) < lengths[:, None]] = bags
-    return out
-
-
-def _stacked(parts: list[np.ndarray]) -> np.ndarray:
-    width = max(part.shape[-1] for part in parts) if parts[0].ndim > 1 else 0
-    if width:
-        parts = [np.pad(p, [(0, 0)] * (p.ndim - 1) + [(0, width - p.shape[-1])]) for p in parts]
-    return np.concatenate(parts)
-
-
 def _todo(args: argparse.Namespace, suite: str) -> Iterator[tuple[str, int, str]]:
     rows = read(args.results)
     done = {(r["suite"], r["model"], r["seed"], r["config"]) for r in rows if r["kind"] == args.kind}
@@ -243,7 +164,8 @@ def run_peer(args: argparse.Namespace) -> None:
                 continue
             base = ENTRIES[name].base
             if base not in data:
-                data[base] = export_rows(base, Path(scratch))
+                widest = next(e for e in ENTRIES.values() if e.base == base)
+                data[base] = export_rows(config_of(widest), Path(scratch) / f"{base}.npz")
             before = facts(args.threads) | {"fuxictr": known["fuxictr"], "torch": known["torch"]}
             command = [args.python, str(PEER), "--data", str(data[base]), "--model", name, "--seed", str(seed)]
             environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}

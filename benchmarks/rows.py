@@ -2,7 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tzx.datasets.generate import Request, generate
 from tzx.datasets.prepare import SEED as SPLIT_SEED
@@ -25,6 +30,31 @@ def generated(layout: str, rows: int, test_rows: int, files: int = 1) -> Path:
     note.write_text(json.dumps(wanted))
     for part in parts:
         print(f"  {part.path}: best possible AUC {', '.join(f'{auc:.4f}' for _, auc in part.labels.values())}")
+    return out
+
+
+def smaller_tables(data: Path, most: int) -> Path:
+    """The same rows in the Criteo layout with ids below `most`, in a folder beside them."""
+    return _changed(data, str(most), lambda name, ids: ids % most if name.startswith("cat_") else ids)
+
+
+def spread_ids(data: Path, column: str, size: int) -> Path:
+    """The same rows with ids of a column that are drawn from [0, size), in a folder beside them."""
+    random = np.random.default_rng(SEED)
+    new = f"{column}_{size}"
+    return _changed(data, new, lambda name, ids: random.integers(0, size, len(ids)) if name == column else ids)
+
+
+def _changed(data: Path, suffix: str, change: Callable[[str, np.ndarray], np.ndarray]) -> Path:
+    out = data.with_name(f"{data.name}_{suffix}")
+    if not out.exists():
+        scratch = out.with_name(f"{out.name}.part")
+        for file in sorted(data.glob("*/*.parquet")):
+            table = pq.read_table(file)
+            columns = {name: change(name, table[name].to_numpy()) for name in table.column_names}
+            (scratch / file.parent.name).mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns), scratch / file.parent.name / file.name)
+        scratch.rename(out)
     return out
 
 

@@ -20,23 +20,26 @@ from cases import CASES
 from limits import gemm
 from machine import facts, keep, show
 
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
-def prepare(case: str, rows: int, model_dir: str) -> tuple[Callable[[int], None], int, int]:
-    """A function that takes some steps, the rows of one step, and its floating-point operations outside tables."""
-    from tzx.runtime.config import load_config
+
+def prepare(config: EasyRecConfig, kept: int = 20) -> tuple[Callable[[int], None], int]:
+    """A function that takes some steps, and the floating-point operations of one outside tables.
+
+    Args:
+        config: what to train.
+        kept: batches to read; they are used in turn.
+    """
     from tzx.runtime.training.loop import TrainingLoop
     from tzx.runtime.training.process import Process
     from tzx.runtime.training.session import build_session
     from tzx.runtime.training.settings import RunSettings
 
-    chosen = CASES[case]
-    sets = [*chosen.sets(rows), f"model_dir={model_dir}", "train_config.use_tensorboard=false"]
-    config = load_config(chosen.path, sets)
     process = Process.from_env()
     process.join_group()
     session = build_session(config, process, RunSettings.from_env(1), training=True)
     loader = session.loader(config.train_input_path, "train")
-    batches = list(islice(loader.epoch(0), 20))
+    batches = list(islice(loader.epoch(0), kept))
     loop = TrainingLoop(session, loader, lambda: None)
     session.sharded.train()
 
@@ -46,7 +49,7 @@ def prepare(case: str, rows: int, model_dir: str) -> tuple[Callable[[int], None]
 
     # Two operations a weight forwards; backwards the gradients of weights and of inputs take as many each.
     weights = sum(p.numel() for o in session.dense_optimizers for _, p in o.named_parameters() if p.dim() == 2)
-    return steps, chosen.batch_size, 6 * weights * chosen.batch_size
+    return steps, 6 * weights * config.data_config.batch_size
 
 
 def profile(steps: Callable[[int], None]) -> None:
@@ -70,12 +73,15 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     from tzx.apps.openmp import set_wait_policy
+    from tzx.runtime.config import load_config
 
     set_wait_policy(os.environ)
 
     before = facts(args.threads)
     with tempfile.TemporaryDirectory(prefix="tzx-benchmark-") as scratch:
-        steps, rows, operations = prepare(args.case, args.rows, scratch)
+        case = CASES[args.case]
+        sets = [*case.sets(args.rows), f"model_dir={scratch}", "train_config.use_tensorboard=false"]
+        steps, operations = prepare(load_config(case.path, sets))
         steps(10)
         walls, cpus = [], []
         for _ in range(args.rounds):
@@ -88,7 +94,7 @@ def main() -> None:
     limit = gemm(args.threads, 5)
     wall = statistics.median(walls)
     values = {
-        "samples/s": rows / wall,
+        "samples/s": case.batch_size / wall,
         "ms a step": 1e3 * wall,
         "CPU ms a step": 1e3 * statistics.median(cpus),
         "GFLOP in matrix products": operations / 1e9,
@@ -96,7 +102,7 @@ def main() -> None:
         "share of the GEMM limit": operations / 1e9 / limit / wall,
     }
     show("machine", before)
-    show(f"step, {args.case}, {rows:,} rows", values)
+    show(f"step, {args.case}, {case.batch_size:,} rows", values)
     keep(args.json, f"step {args.case}", before, values)
 
 

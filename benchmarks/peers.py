@@ -1,0 +1,197 @@
+"""The same model on the same rows in tzx, FuxiCTR and DeepCTR-Torch, training by turns of ten steps in one run.
+
+python benchmarks/peers.py install                 an environment for each library, in ../peers
+python benchmarks/peers.py run deepfm dlrm         cases by name, three seeds; all when none is named
+python benchmarks/peers.py table                   what was collected, as a table
+
+Every library reads the same ids and has the same optimizers, learning rates, widths and starts of weights; the cases
+are in peer_cases.py, what differs is in docs/performance.md. Each result is a line of the results file, and what is
+there is not run again. Quotients of speeds are medians over pairs of windows that followed each other.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alike import export_rows
+from google.protobuf import text_format
+from machine import facts
+from peer_cases import CASES, Case
+from peer_table import table
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = ROOT / "benchmarks"
+SCRIPTS = {"fuxictr": HERE / "fuxictr_peer.py", "deepctr-torch": HERE / "deepctr_peer.py"}
+# deepctr-torch imports requests and does not ask for it.
+PACKAGES = {"fuxictr": ("fuxictr==2.3.10",), "deepctr-torch": ("deepctr-torch==0.3.0", "requests")}
+Figures = dict[str, Any]
+
+
+class Racer:
+    """A training that takes turns; it runs until it reports its first window, and then whenever `go` is called."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str], log: Path) -> None:
+        self._log = log
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log.open("w")}
+        self.process = subprocess.Popen(command, env=env, text=True, **pipes)
+        self.first_step = float("nan")
+        self.windows: list[Figures] = []
+        self.figures: Figures = {}
+        self.running = self._listen()
+
+    def go(self) -> None:
+        """Train one more window, or to the end."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.running = self._listen()
+
+    def _listen(self) -> bool:
+        """Read reports up to the next window; False when the process has ended."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            report = _report(line)
+            if "seconds" in report:
+                self.windows.append(report)
+                return True
+            self.first_step = report.get("first_step", self.first_step)
+            self.figures |= report
+        if self.process.wait():
+            sys.exit(f"{' '.join(self.process.args)}\n{self._log.read_text()}")  # type: ignore[arg-type]
+        return False
+
+    def result(self) -> Figures:
+        """What it showed, for the results file."""
+        return {
+            "seconds": [window["seconds"] for window in self.windows],
+            "cpu": [window["cpu"] for window in self.windows],
+            "peak_mib": self.windows[-1]["peak_mib"],
+            "first_step": self.first_step,
+            "auc": self.figures["auc"],
+            "log_loss": self.figures["log_loss"],
+        }
+
+
+def _report(line: str) -> Figures:
+    """A line of the protocol, {} for what a library prints."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def race(commands: dict[str, list[str]], envs: dict[str, dict[str, str]], folder: Path) -> dict[str, Racer]:
+    """Start one after the other, then let them train in turn until all have ended."""
+    racers: dict[str, Racer] = {}
+    try:
+        for name, command in commands.items():
+            racers[name] = Racer(command, envs[name], folder / f"{name}.log")
+        while running := [racer for racer in racers.values() if racer.running]:
+            for racer in running:
+                racer.go()
+    finally:
+        for racer in racers.values():
+            racer.process.kill()
+    return racers
+
+
+def run_case(name: str, seed: int, args: argparse.Namespace) -> Figures:
+    """One race: all libraries that have the model, with one seed."""
+    case = CASES[name]
+    with tempfile.TemporaryDirectory(prefix="tzx-peers-") as scratch:
+        folder = Path(scratch)
+        commands = _commands(case, seed, args, folder)
+        # tzx chooses its threads itself; the others take what they are given.
+        plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+        envs = {library: plain | {"OMP_NUM_THREADS": str(args.threads)} for library in SCRIPTS} | {"tzx": plain}
+        machine = facts(args.threads)
+        racers = race(commands, envs, folder)
+        metrics = json.loads((folder / "model" / "train_eval_result_v2.txt").read_text().splitlines()[-1])
+    racers["tzx"].figures |= {"auc": metrics["auc"], "log_loss": metrics["binary_cross_entropy"]}
+    results = {library: racer.result() for library, racer in racers.items()}
+    return {
+        "case": name,
+        "seed": seed,
+        "batch": args.batch,
+        "window": args.window,
+        "rows": args.rows,
+        "results": results,
+        "machine": machine,
+    }
+
+
+def _commands(case: Case, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
+    config = case.config(args.rows)
+    config.model_dir = str(folder / "model")
+    config.train_config.log_step_count_steps = args.window
+    file = folder / "job.config"
+    file.write_text(text_format.MessageToString(config))
+    args.batch = config.data_config.batch_size
+    commands = {"tzx": [sys.executable, str(HERE / "tzx_turns.py"), "--config", str(file), "--seed", str(seed)]}
+    rates = config.train_config.sparse_optimizer.adagrad_optimizer, config.train_config.dense_optimizer.adam_optimizer
+    flags = {
+        "--data": export_rows(config, folder / "rows.npz"),
+        "--model": case.model,
+        "--seed": seed,
+        "--batch": args.batch,
+        "--epochs": config.train_config.num_epochs,
+        "--table_lr": rates[0].lr,
+        "--dense_lr": rates[1].lr,
+        "--window": args.window,
+    }
+    words = [str(word) for pair in flags.items() for word in pair]
+    for library in case.libraries:
+        python = args.venvs / library / "bin" / "python"
+        commands[library] = [str(python), str(SCRIPTS[library]), *words, "--turns"]
+    return commands
+
+
+def install(venvs: Path) -> None:
+    """An environment for each library, with the torch that tzx has here."""
+    torch = importlib.metadata.version("torch").partition("+")[0]
+    for library, packages in PACKAGES.items():
+        subprocess.run([sys.executable, "-m", "venv", str(venvs / library)], check=True)
+        python = str(venvs / library / "bin" / "python")
+        subprocess.run([python, "-m", "pip", "install", "-q", f"torch=={torch}", *packages], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("install", "run", "table"))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each case, with seeds 1, 2, ...")
+    parser.add_argument("--rows", type=int, default=500_000, help="generated rows; MovieLens has its own")
+    parser.add_argument("--window", type=int, default=10, help="steps of a turn")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the other libraries")
+    parser.add_argument("--venvs", type=Path, default=ROOT.parent / "peers", help="where the environments lie")
+    parser.add_argument("--results", type=Path, default=HERE / "peers.jsonl")
+    args = parser.parse_args()
+    args.venvs, args.results = args.venvs.resolve(), args.results.resolve()
+    if unknown := sorted(set(args.cases) - set(CASES)):
+        parser.error(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")
+    os.chdir(ROOT)
+    rows = [json.loads(line) for line in args.results.read_text().splitlines()] if args.results.exists() else []
+    if args.what == "install":
+        install(args.venvs)
+    elif args.what == "table":
+        print(table(rows))
+    else:
+        done = {(row["case"], row["seed"]) for row in rows}
+        todo = [(name, seed) for name in args.cases or CASES for seed in range(1, args.seeds + 1)]
+        for name, seed in (each for each in todo if each not in done):
+            row = run_case(name, seed, args)
+            with args.results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(table([row]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
