@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tzx.runtime.data.batch import BatchLayout
 from tzx.runtime.data.packing import pack
 from tzx.runtime.features import FeatureSet
-from tzx.runtime.features.arrays import SequenceSparseData, SparseData
+from tzx.runtime.features.arrays import DenseData, SequenceSparseData, SparseData
 from tzx.runtime.models import build_model
 from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 
@@ -160,21 +160,22 @@ ORDER = World(ITEMS, SEEN.groups, draw_order)
 
 
 def draw_long(size, rng, hidden):
-    kinds, worth = rng.integers(0, 20, (size, 80)), rng.integers(0, 2, (size, 80))
-    kind = rng.integers(0, 20, size)
+    kinds, worth = rng.integers(0, 8, (size, 40)), rng.integers(0, 2, (size, 40))
+    kind = rng.integers(0, 8, size)
     score = ((kinds == kind[:, None]) * (2 * worth - 1)).sum(1)
     arrays = {"kind": ids(kind), "kinds": steps(kinds), "worth": steps(worth)}
     return arrays, {"click": coin(rng, 2.0 * score)}
 
 
 LONG = World(
-    id_feature("kind", 20, 8, 'embedding_name: "kind_emb"')
-    + sequence("kinds", 20, "kind")
+    id_feature("kind", 8, 8, 'embedding_name: "kind_emb"')
+    + sequence("kinds", 8, "kind")
     + sequence("worth", 2, "worth", 4),
     pooled(["kind"], ["kind", "kinds", "worth"]) + group("seq", ["kind", "kinds", "worth"], "SEQUENCE"),
     draw_long,
     rows=20_000,
     steps=100,
+    rate=0.03,
 )
 
 # ---- clicks are plenty, purchases few: what clicks teach about users and items helps to foresee purchases
@@ -216,6 +217,45 @@ DOMAINS = World(
     id_feature("item", 300) + id_feature("domain", 40),
     group("all", ["item", "domain"]) + group("domain", ["domain"]) + group("deep", ["item", "domain"]),
     draw_domains,
+    steps=100,
+)
+
+# ---- what a row's numbers are worth depends on the person
+
+
+def draw_persons(size, rng, hidden):
+    person, numbers = rng.integers(0, 50, size), rng.normal(size=(size, 6))
+    worth = hidden.normal(size=(50, 6)) / 6**0.5
+    arrays = {"person": ids(person), "numbers": DenseData(numbers.astype(np.float32))}
+    return arrays, {"click": coin(rng, 3 * (worth[person] * numbers).sum(1))}
+
+
+def numbers(name, count):
+    return f'feature_configs {{ raw_feature {{ feature_name: "{name}" value_dim: {count} }} }}'
+
+
+PERSONS = World(
+    id_feature("person", 50) + numbers("numbers", 6),
+    group("all", ["numbers", "person"]) + group("uia", ["person"]) + group("deep", ["numbers", "person"]),
+    draw_persons,
+    steps=60,
+)
+
+# ---- what counts on one side has nothing to do with the other, and there are few rows to find that out
+
+
+def draw_sides(size, rng, hidden):
+    of_user, of_item = rng.normal(size=(size, 12)), rng.normal(size=(size, 12))
+    label = coin(rng, 2 * of_user[:, 0] * of_user[:, 1] + 2 * of_item[:, 0] * of_item[:, 1])
+    arrays = {"user": DenseData(of_user.astype(np.float32)), "item": DenseData(of_item.astype(np.float32))}
+    return arrays, {"click": label}
+
+
+SIDES = World(
+    numbers("user", 12) + numbers("item", 12),
+    group("deep", ["user", "item"]) + group("user", ["user"]) + group("item", ["item"]),
+    draw_sides,
+    rows=2000,
     steps=100,
 )
 

@@ -46,8 +46,20 @@ def test_choosing_has_no_gradient_but_the_search_has_one() -> None:
     query, sequence, lengths = torch.randn(6, 2), torch.randn(6, 5, 3), torch.tensor([5, 4, 3, 2, 1, 0])
     encoder(query, sequence, lengths).sum().backward()
     assert encoder.search_key.weight.grad is None and encoder.key.weight.grad.abs().sum() > 0
-    encoder.pooled(query, sequence).sum().backward()
+    encoder.pooled(query, sequence, lengths).sum().backward()
     assert encoder.search_key.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+def test_the_search_learns_from_attention_over_the_real_elements() -> None:
+    torch.manual_seed(0)
+    encoder = SoftSearch(2, 3, SIMTower(input="s"))
+    query, sequence, lengths = torch.randn(3, 2), torch.randn(3, 5, 3), torch.tensor([5, 2, 0])
+    sequence = sequence * (torch.arange(5) < lengths[:, None]).unsqueeze(2)
+    got = encoder.pooled(query, sequence, lengths)
+    scores = torch.einsum("bd,btd->bt", encoder.search_query(query), encoder.search_key(sequence))
+    for b, length in enumerate(lengths.tolist()):
+        found = torch.softmax(scores[b, :length], dim=0) @ sequence[b, :length]
+        torch.testing.assert_close(got[b], torch.cat([query[b], found]))
 
 
 @pytest.mark.parametrize("steps", [0, 3])

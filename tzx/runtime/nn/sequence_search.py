@@ -65,6 +65,8 @@ class SoftSearch(SearchedAttention):
     """Searches by the inner product of W_a query and W_b element.
 
     Source: Pi et al. 2020, section 3.2, "soft-search". The matrices learn from `pooled`, as choosing has no gradient.
+    The paper weighs the elements there by the products as they are. What follows can turn their sign, so that half of
+    the trainings end with a search that finds what concerns the query least; softmax leaves no such choice.
     """
 
     def __init__(self, query_dim: int, sequence_dim: int, config: SIMTower) -> None:
@@ -77,10 +79,13 @@ class SoftSearch(SearchedAttention):
         """Inner products [B, T]."""
         return torch.bmm(self.search_key(sequence_BTD), self.search_query(query_BQ).unsqueeze(2)).squeeze(2)
 
-    def pooled(self, query_BQ: Tensor, sequence_BTD: Tensor) -> Tensor:
-        """[query, sum over the whole sequence of score times element], [B, Q + D]."""
-        score_BT = self.scores(query_BQ, sequence_BTD)  # padding is zero, so its score does not matter
-        return torch.cat([query_BQ, torch.bmm(score_BT.unsqueeze(1), sequence_BTD).squeeze(1)], dim=1)
+    def pooled(self, query_BQ: Tensor, sequence_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        """[query, sum over the whole sequence of softmax(score) times element], [B, Q + D]."""
+        positions_T = torch.arange(sequence_BTD.shape[1], device=sequence_BTD.device)
+        score_BT = self.scores(query_BQ, sequence_BTD).float()
+        score_BT = score_BT.masked_fill(~valid_positions(lengths_B, positions_T), _NEVER)
+        weight_BT = torch.softmax(score_BT, dim=1).to(sequence_BTD.dtype)  # of an empty sequence: padding, all zero
+        return torch.cat([query_BQ, torch.bmm(weight_BT.unsqueeze(1), sequence_BTD).squeeze(1)], dim=1)
 
 
 class HardSearch(SearchedAttention):

@@ -25,8 +25,8 @@ class SIM(SequenceTowers):
 
     A SIM tower finds the `top_k` elements of its sequence group, by the inner product of W_a query and W_b element
     (soft) or by a category that both share (hard), and passes on multi-head attention of the query over those. A soft
-    search learns in training from a prediction of its own, linear([query, sum of inner product times element]), whose
-    losses end with `_search_<tower>`.
+    search learns in training from a prediction of its own, linear([query, sum of softmax(inner product) element]),
+    whose losses end with `_search_<tower>`.
     """
 
     tower_field = "sim_towers"
@@ -91,6 +91,6 @@ class SIM(SequenceTowers):
         inputs = list(self.sequences(groups))
         predictions = self.tasks[0].predict(self.join(groups, [encoder(*given) for encoder, given in inputs]))
         for i, task, output in zip(self.searching, self.tasks[1:], self.search_outputs, strict=True):
-            encoder, (query, sequence, _) = inputs[i]
-            predictions |= task.predict(output(cast(SoftSearch, encoder).pooled(query, sequence)))
+            encoder, given = inputs[i]
+            predictions |= task.predict(output(cast(SoftSearch, encoder).pooled(*given)))
         return predictions
