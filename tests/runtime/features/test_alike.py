@@ -23,9 +23,11 @@ COUNTED = 'feature_name: "{name}" expression: "item:{name}" num_buckets: {size} 
 NUMBER = 'feature_name: "{name}" expression: "item:{name}" default_value: "{d}.5"'
 KINDS = {
     "hash": f"id_feature {{{{ {HASHED} }}}}",
+    "first words": f"id_feature {{{{ {HASHED} value_dim: 2 }}}}",
     "weighted": f"id_feature {{{{ {HASHED} weighted: true }}}}",
     "ids": f"id_feature {{{{ {COUNTED} }}}}",
     "raw": f'raw_feature {{{{ {NUMBER} normalizer: "method=log10,threshold=1,default=0" }}}}',
+    "raw text": f'raw_feature {{{{ {NUMBER} normalizer: "method=zscore,mean=1,standard_deviation=3" }}}}',
     "buckets": f"raw_feature {{{{ {NUMBER} boundaries: {{size}} boundaries: 90 embedding_dim: 4 }}}}",
     "hash sequence": f"sequence_id_feature {{{{ {HASHED} sequence_length: 3 }}}}",
     "id sequence": f"sequence_id_feature {{{{ {COUNTED} value_dim: 0 }}}}",
@@ -34,9 +36,11 @@ KINDS = {
 words = st.sampled_from(["7", "12", "3", "", "1;2;;4;5", "2;8"])
 CELLS = {
     "hash": st.none() | st.sampled_from(["a", "b\x1dc", "", "\x1d", "long word"]),
+    "first words": st.none() | st.sampled_from(["a", "b\x1dc\x1d\x1dd", "\x1de\x1df\x1dg\x1d", "", "\x1d"]),
     "weighted": st.none() | st.sampled_from(["a:1", "b:2\x1dc", "", "x:y:0.5"]),
     "ids": st.none() | st.integers(0, 9),
     "raw": st.none() | st.floats(0, 100, width=32),
+    "raw text": st.none() | st.sampled_from(["1", "-2.75", "0.125", "", "12345678901234", "-0"] * 3 + ["1e3", " 4 "]),
     "buckets": st.none() | st.sampled_from(["1", "95.5", " 40 ", ""]),
     "hash sequence": st.none() | words,
     "id sequence": st.none() | st.lists(st.integers(0, 9), max_size=4),
@@ -73,14 +77,16 @@ def is_together(features, batch):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), rows=st.integers(1, 6))
-def test_equal_those_made_one_by_one(kind, make_features, made_before, data, rows):
+def test_equal_those_made_one_by_one(kind, make_features, made_before, other_layout, data, rows):
     configs = [config_of(kind, at) for at in range(COUNT)]
     if kind not in made_before:
         made_before[kind] = [make_features("FG_NORMAL", *some) for some in (configs, *([one] for one in configs))]
     together, *alone = made_before[kind]
     cells = st.lists(CELLS[kind], min_size=COUNT * rows, max_size=COUNT * rows)
     drawn, arrow_type = data.draw(cells), TYPES.get(kind, pa.string())
-    batch = pa.record_batch({f"f{at}": pa.array(drawn[at * rows : (at + 1) * rows], arrow_type) for at in range(COUNT)})
+    layout = data.draw(st.sampled_from(["plain", "sliced", "large"] if arrow_type == pa.string() else ["plain"]))
+    arrays = [pa.array(drawn[at * rows : (at + 1) * rows], arrow_type) for at in range(COUNT)]
+    batch = pa.record_batch({f"f{at}": other_layout(array, layout) for at, array in enumerate(arrays)})
     assert is_together(together, batch)
     made = together.generate(batch)
     for features in alone:

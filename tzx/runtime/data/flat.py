@@ -6,6 +6,7 @@ the block into shared memory and sends only the table of contents. Free of torch
 Legend: B rows, F features of a section, N ids, M sequence elements, T longest sequence of the batch.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tzx.runtime.data.layout import BatchLayout
+from tzx.runtime.data.neighbours import joined
 from tzx.runtime.features.arrays import (
     DenseData,
     FeatureData,
@@ -40,7 +42,7 @@ class Section:
     @property
     def nbytes(self) -> int:
         """Bytes it takes."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,7 @@ def flatten(
     _add_sequences(parts, contents, arrays, layout)
     for name, column in columns.items():
         parts[name] = (column[0].dtype.str, list(column))
-    widths = zip(layout.dense, layout.dense_dims, strict=True)
-    dense = [_as(arrays[name], DenseData, name).values.reshape(size, width) for name, width in widths]
+    dense = [_as(arrays[name], DenseData, name).values for name in layout.dense]
     end = _plan(contents, parts, (size, sum(layout.dense_dims)))
     block = allocate(end)
     _fill(contents, parts, dense, block)
@@ -158,9 +159,19 @@ def _plan(contents: Contents, parts: Parts, dense_shape: tuple[int, int]) -> int
 def _fill(contents: Contents, parts: Parts, dense: Sequence[Array], block: Bytes) -> None:
     for name, (_, arrays) in parts.items():
         if arrays:
-            np.concatenate(arrays, out=view(contents, block, name), casting="same_kind")
-    if dense:
-        np.concatenate(dense, axis=1, out=view(contents, block, "dense"), casting="same_kind")
+            np.concatenate(joined(arrays), out=view(contents, block, name), casting="same_kind")
+    if contents.size:
+        _fill_columns(joined(dense), view(contents, block, "dense"))
+
+
+def _fill_columns(dense: Sequence[Array], out: Array) -> None:
+    """Lay features [B, D], or several of one width end to end, side by side into `out` [B, sum of D]."""
+    size, at = len(out), 0
+    for array in dense:
+        count, width = len(array) // size, array.shape[1]
+        target = out[:, at : at + count * width].reshape(size, count, width)
+        np.copyto(target, array.reshape(count, size, width).swapaxes(0, 1), casting="same_kind")
+        at += count * width
 
 
 def _as(value: FeatureData, kind: type[Any], name: str) -> Any:

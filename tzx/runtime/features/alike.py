@@ -25,6 +25,7 @@ from tzx.runtime.features.outputs import DenseOutput, SparseOutput
 from tzx.runtime.features.ragged import Ragged, Strings, cut_rows, fill_missing, value_bounds
 from tzx.runtime.features.reading import read
 from tzx.runtime.features.source import Source
+from tzx.runtime.features.text_columns import make_from_text
 
 # What is large already gains nothing, and stays in no cache when there is more of it.
 MOST_BYTES = 1 << 19
@@ -79,11 +80,11 @@ def portions(groups: Sequence[tuple[Node, ...]], source: Source) -> Iterator[Por
                 yield Portion((node,))
                 continue
             array = arrow.plain(array)
-            kind = array.type
-            size = sizes.get(kind, 0) + array.nbytes
+            kind, own = array.type, arrow.size_of(array)
+            size = sizes.get(kind, 0) + own
             if kind in waiting and size > MOST_BYTES:
                 yield _portion(waiting.pop(kind))
-                size = array.nbytes
+                size = own
             waiting.setdefault(kind, []).append((node, array))
             sizes[kind] = size
         yield from map(_portion, waiting.values())
@@ -100,6 +101,9 @@ def make_together(portion: Portion) -> list[Ragged]:
     Raises:
         BadValue, WrongType, ArrowException: something is wrong with one of them; its row means nothing.
     """
+    short = make_from_text(portion.nodes, portion.columns)
+    if short is not None:
+        return short
     first = portion.nodes[0]
     ragged = first.values([read(pa.concat_arrays(portion.columns), first.layouts[0], "")])
     # Equal recipes have defaults of equal length.

@@ -64,6 +64,11 @@ def is_text(kind: pa.DataType) -> bool:
     return kind.id in _TEXT
 
 
+def is_wide(kind: pa.DataType) -> bool:
+    """Whether offsets of byte strings have 64 bits."""
+    return pt.is_large_string(kind) or pt.is_large_binary(kind)
+
+
 def is_direct(kind: pa.DataType) -> bool:
     """Whether values are numbers that are taken as they are."""
     return kind.id in _DIRECT
@@ -115,6 +120,14 @@ def array_of(numbers: Numbers) -> pa.Array:
     return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
+def size_of(array: pa.Array) -> int:
+    """About as many bytes as the values take; of text in a fraction of the time that pyarrow needs."""
+    if not is_text(array.type) or not len(array):
+        return array.nbytes
+    offsets = _offsets(array, is_wide(array.type))
+    return int(offsets[-1] - offsets[0]) + offsets.nbytes
+
+
 def mask_of_bytes(data: bytes) -> UInt8:
     """A byte string as the kernels take it."""
     return np.frombuffer(data, np.uint8)
@@ -126,9 +139,8 @@ def strings_of(array: pa.Array) -> Strings:
         empty = np.zeros(0, np.int64)
         return Strings(NO_BYTES, empty, empty)
     data_buffer = array.buffers()[2]
-    wide = pt.is_large_string(array.type) or pt.is_large_binary(array.type)
     # A copy in any case: the kernels are compiled for one layout.
-    bounds = _offsets(array, wide).astype(np.int64)
+    bounds = _offsets(array, is_wide(array.type)).astype(np.int64)
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else NO_BYTES
     # One layout means one compiled version of every kernel, whoever made the buffer.
     data.flags.writeable = False

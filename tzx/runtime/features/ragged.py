@@ -263,8 +263,8 @@ def _defaults_of(default: Numbers, missing: Bool, ragged: Ragged) -> Numbers:
     if default.ndim == 1:
         tiled: Numbers = np.tile(default, np.count_nonzero(missing))  # type: ignore[assignment]
         return tiled
-    bounds = slot_bounds(ragged, len(default))
-    counts = [np.count_nonzero(missing[first:last]) for first, last in pairwise(bounds)]
+    before = np.concatenate([[0], np.cumsum(missing)])
+    counts = np.diff(before[slot_bounds(ragged, len(default))])
     repeated: Numbers = np.repeat(default, counts, axis=0).ravel()  # type: ignore[assignment]
     return repeated
 

@@ -46,7 +46,7 @@ def _count_tokens(data: UInt8, start: int, end: int, separator: UInt8, drop_empt
 
 
 @njit(nogil=True, cache=True)
-def _occurrences(data: UInt8, start: int, end: int, byte: int) -> int:
+def occurrences(data: UInt8, start: int, end: int, byte: int) -> int:
     """How often `byte` is in data[start:end]. Compiles to vector instructions, unlike a search that stops."""
     count = 0
     for at in range(np.uint64(start), np.uint64(end)):
@@ -113,7 +113,7 @@ def split(
         Starts [N] and ends [N] of all tokens, tokens per string [S].
     """
     size = len(starts)
-    separators = _occurrences(data, starts.min(), ends.max(), separator[0]) if size else 0
+    separators = occurrences(data, starts.min(), ends.max(), separator[0]) if size else 0
     if separators == 0:
         return _as_they_are(starts, ends)
     if len(separator) == 1 and (starts[1:] >= ends[:-1]).all():
@@ -232,8 +232,30 @@ def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int
 
 
 @njit(nogil=True, cache=True)
+def parse_plain_float(data: UInt8, start: int, end: int) -> tuple[float, bool]:
+    """A number of at most 15 digits without exponent, which one division rounds correctly; whether it is one."""
+    negative = start < end and data[start] == 45
+    at = start + negative
+    first, number = at, np.int64(0)
+    while at < end and np.uint8(data[at] - 48) <= 9:
+        number = number * 10 + (data[at] - 48)
+        at += 1
+    digits, decimals = at - first, 0
+    if digits > 0 and at + 1 < end and data[at] == 46:
+        at += 1
+        decimals = end - at
+        while at < end and np.uint8(data[at] - 48) <= 9:
+            number = number * 10 + (data[at] - 48)
+            at += 1
+    if at < end or digits == 0 or digits + decimals > 15:
+        return 0.0, False
+    value = np.float64(number) / POWERS_OF_TEN[decimals]
+    return (-value if negative else value), True
+
+
+@njit(nogil=True, cache=True)
 def parse_plain_floats(data: UInt8, starts: Int64, ends: Int64) -> tuple[npt.NDArray[np.float64], Int64]:
-    """Read numbers of at most 15 digits without exponent, which one division rounds correctly.
+    """Read every string that `parse_plain_float` can.
 
     Returns:
         Values [N], and the indices of strings that are written in another way, or no numbers.
@@ -242,26 +264,11 @@ def parse_plain_floats(data: UInt8, starts: Int64, ends: Int64) -> tuple[npt.NDA
     others = np.empty(len(starts), np.int64)
     left = 0
     for i in range(len(starts)):
-        at, end = starts[i], ends[i]
-        negative = at < end and data[at] == 45
-        at += negative
-        first, number = at, np.int64(0)
-        while at < end and np.uint8(data[at] - 48) <= 9:
-            number = number * 10 + (data[at] - 48)
-            at += 1
-        digits, decimals = at - first, 0
-        if digits > 0 and at + 1 < end and data[at] == 46:
-            at += 1
-            decimals = end - at
-            while at < end and np.uint8(data[at] - 48) <= 9:
-                number = number * 10 + (data[at] - 48)
-                at += 1
-        if at < end or digits == 0 or digits + decimals > 15:
+        value, plain = parse_plain_float(data, starts[i], ends[i])
+        out[i] = value
+        if not plain:
             others[left] = i
             left += 1
-            continue
-        value = np.float64(number) / POWERS_OF_TEN[decimals]
-        out[i] = -value if negative else value
     return out, others[:left]
 
 
