@@ -20,6 +20,7 @@ from tzx.runtime.config import parse_text
 from tzx.runtime.errors import TzxError
 from tzx.runtime.training import jobs, peers
 from tzx.runtime.training.loop import TrainingLoop
+from tzx.runtime.training.storage import Summed
 
 
 def train_on(job: "Job") -> None:
@@ -34,6 +35,7 @@ class Job:
     world: int
     store: str
     log: str  # one file for each rank
+    environment: dict[str, str] = field(default_factory=dict)
     faults: dict[int, tuple[str, int]] = field(default_factory=dict)  # rank -> what to do at which step or sync
     keep: str = ""  # where each rank notes the rows it trained on
     action: Callable[["Job"], None] = train_on
@@ -42,7 +44,11 @@ class Job:
 def main(rank: int, job: Job) -> None:
     """The process of one rank; its exit code is that of the train app."""
     logging.basicConfig(filename=f"{job.log}.{rank}", format="%(message)s", force=True)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(job.world), "LOCAL_WORLD_SIZE": str(job.world)}
+    os.environ |= job.environment | {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(job.world),
+        "LOCAL_WORLD_SIZE": str(job.world),
+    }
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{job.store}", rank=rank, world_size=job.world)
     peers._GONE_SECONDS, peers._BEAT_SECONDS = 6.0, 0.3
@@ -84,6 +90,8 @@ def prepare(fault: str, number: int) -> None:
 
     if fault == "kill in a save":
         os.fsync = strike(os.fsync)
+    elif fault == "kill in a write":
+        Summed.write = strike(Summed.write)
     elif fault == "full":
         os.fsync = full(os.fsync)
     elif fault:
@@ -147,18 +155,3 @@ class Runner:
 def into(text: str, model_dir: Path) -> str:
     lines = [line for line in text.splitlines() if not line.startswith("model_dir")]
     return "\n".join([f'model_dir: "{model_dir}"', *lines])
-
-
-def pieces(session):
-    """This rank's pieces of tables and their optimizer state: (table, what, first row) -> values."""
-    states = session.table_optimizer.optimizer.state_dict()["state"]
-    found = {}
-    for name, weight in session.sharded.state_dict().items():
-        if ".collection." in name:
-            for what, value in {"weight": weight, **states.get(name, {})}.items():
-                shards = value.local_shards() if hasattr(value, "local_shards") else []
-                placed = [(s.tensor, s.metadata.shard_offsets[0]) for s in shards] or [(value, 0)]
-                for tensor, row in placed if isinstance(value, torch.Tensor) or shards else []:
-                    if tensor.dim():
-                        found[name.split(".")[-2], what.split(".")[-1], row] = tensor.detach().clone()
-    return found

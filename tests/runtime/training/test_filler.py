@@ -5,7 +5,8 @@ from itertools import islice
 import pytest
 import torch
 import torch.distributed as dist
-from rank_runner import Job, into, pieces
+from comparing import pieces
+from rank_runner import Job, into
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.data.loader import DataLoader

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from rank_runner import Job, into, pieces, train_on
+from comparing import pieces
+from rank_runner import Job, into, train_on
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.errors import DataError

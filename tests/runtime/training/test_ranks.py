@@ -2,13 +2,12 @@
 
 import random
 import signal
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
+from comparing import assert_same
 from rank_runner import Job, into
 
 from tzx.runtime.config import parse_text
@@ -17,7 +16,6 @@ from tzx.runtime.training import state
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.session import build_session
 from tzx.runtime.training.settings import RunSettings
-from tzx.runtime.training.tensor_files import load_tensors, read_metadata
 
 pytestmark = pytest.mark.slow
 
@@ -51,21 +49,6 @@ def text(config_text):
         assert old in text
         text = text.replace(old, new)
     return text
-
-
-def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    entries = read_metadata(folder).state_dict_metadata
-    found = {name: torch.zeros(tuple(e.size), dtype=e.properties.dtype) for name, e in entries.items()}
-    assert load_tensors(folder, found) == []
-    return found
-
-
-def assert_same(before: Path, after: Path) -> None:
-    """Parameters and optimizer state, bit for bit."""
-    for folder in ("model", "optimizer"):
-        old, new = tensors(before / folder), tensors(after / folder)
-        assert old.keys() == new.keys()
-        assert [name for name in old if not torch.equal(old[name], new[name])] == []
 
 
 def test_killed_anywhere_a_run_ends_bit_for_bit_as_if_it_had_not_been(runner, text, tmp_path, request):
