@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import pytest
 import warm
 from google.protobuf import text_format
@@ -158,14 +159,18 @@ def test_every_rank_hears_why_there_is_no_plan(config_text, root, tmp_path):
     assert "user_emb" in said[0] and "do not fit on 2 process(es)" in said[0]
 
 
-def test_the_plan_of_a_checkpoint_can_be_read(config, root):
-    from tzx.runtime.training.jobs import TrainOptions, train
+def test_the_plan_of_a_checkpoint_can_be_changed_and_used_again(config_text, root):
+    from tzx.apps.train import main
 
-    config.train_config.ClearField("num_epochs")
-    config.train_config.num_steps = 2
-    train(config, TrainOptions())
-    path = root / "run" / "model.ckpt-2" / "plan"
-    config.train_config.sharding_planner.plan_file = str(path)
-    config.model_dir = str(root / "again")
-    train(config, TrainOptions())
-    assert json.loads(path.read_text()) == json.loads((root / "again" / "model.ckpt-2" / "plan").read_text())
+    text = config_text.replace("num_epochs: 2", "num_steps: 2 use_tensorboard: false")
+    path = root / "test.config"
+    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("eval_input")))
+    run = ["--config", str(path), "--set", "eval_input_path="]
+    main(run)
+    plan = json.loads((root / "run" / "model.ckpt-2" / "plan").read_text())
+    tables = next(tables for tables in plan.values() if "user_emb" in tables)
+    assert tables["user_emb"]["sharding_type"] == "table_wise"
+    tables["user_emb"]["sharding_type"] = "row_wise"
+    fsspec.filesystem("memory").pipe_file("/changed/plan", json.dumps(plan).encode())
+    main([*run, "--model_dir", str(root / "again"), "--plan", "memory://changed/plan"])
+    assert json.loads((root / "again" / "model.ckpt-2" / "plan").read_text()) == plan

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+import fsspec
 from torch import nn
 from torchrec.distributed import sharding_plan as make
 from torchrec.distributed.types import ShardingPlan
@@ -33,17 +33,18 @@ def entries(plan: ShardingPlan) -> Iterable[tuple[str, str, Any]]:
 
 
 def read_plan(path: str) -> FilePlan:
-    """Read a plan: the file `plan` of a checkpoint, or what the plan app printed as JSON."""
+    """Read a plan, local or a URL: the file `plan` of a checkpoint, or what the plan app printed as JSON."""
     try:
-        plan = json.loads(Path(path).read_text())
+        with fsspec.open(path, "r") as file:
+            plan = json.load(file)
         plan = plan.get("plan", plan)
         for tables in plan.values():
             for entry in tables.values():
                 entry["sharding_type"], entry["ranks"]
     except OSError as error:
-        raise ConfigError(f"train_config.sharding_planner.plan_file {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"train_config.sharding_planner.plan_file {path} is not a sharding plan") from error
+        raise ConfigError(f"train_config.sharding_planner.plan_file {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ConfigError(f"train_config.sharding_planner.plan_file {path} is not a sharding plan ({error})") from error
     return plan
 
 

@@ -55,6 +55,32 @@ def clipping_type(c: Context) -> None:
 
 
 @rule()
+def dense_only(c: Context) -> None:
+    """Tables are updated within the backward pass, where neither the clipped norm nor accumulated gradients exist."""
+    if c.train.grad_clipping.enable_global_grad_clip:
+        path = ("train_config", "grad_clipping", "enable_global_grad_clip")
+        advice = "clip those of tables by gradient_clipping and max_gradient of sparse_optimizer"
+        c.warn(path, f"enable_global_grad_clip takes the norm of dense gradients, the same on every process; {advice}")
+    if c.train.gradient_accumulation_steps > 1:
+        every = c.train.gradient_accumulation_steps
+        message = (
+            f"tables are still updated in every step, with 1/{every} of the gradient; the rest every {every} steps"
+        )
+        c.warn(("train_config", "gradient_accumulation_steps"), message)
+
+
+@rule()
+def planner_numbers(c: Context) -> None:
+    """A share to keep free leaves something, and memory and networks are not nothing."""
+    planner, path = c.train.sharding_planner, ("train_config", "sharding_planner")
+    if not 0 <= planner.reserve < 1:
+        c.error((*path, "reserve"), f"reserve is a share of memory, from 0 to less than 1, not {planner.reserve:g}")
+    for field in ("gpu_memory_gib", "host_memory_gib", "intra_node_gib_per_s", "inter_node_gib_per_s"):
+        if planner.HasField(field) and not getattr(planner, field) > 0:
+            c.error((*path, field), f"{field} must be more than 0, not {getattr(planner, field):g}")
+
+
+@rule()
 def optimizer_missing(c: Context) -> None:
     """Each optimizer config names one; without a schedule the learning rate stays as it is."""
     for node in c.of_type("SparseOptimizer", "DenseOptimizer", "PartOptimizer"):
