@@ -13,6 +13,7 @@ import torch
 
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import Preempted
+from tzx.runtime.models.base import Model
 from tzx.runtime.training import checkpoint as ckpt
 from tzx.runtime.training.batches import Requests
 from tzx.runtime.training.jobs import TrainOptions, train
@@ -21,16 +22,18 @@ from tzx.runtime.training.storage import Summed
 
 
 def send_when(monkeypatch, owner, name, number, condition=lambda count: count == 1):
-    """Send this process a signal in the middle of `owner.name`, at the call that `condition` wants."""
-    method, calls = getattr(owner, name), []
+    """Send this process a signal in the middle of `owner.name`, at the call that `condition` wants; returns when."""
+    method, calls, sent = getattr(owner, name), [], []
 
     def signalled(*args, **kwargs):
         calls.append(1)
         if condition(len(calls)):
+            sent.append(time.monotonic())
             os.kill(os.getpid(), number)
         return method(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, signalled)
+    return sent
 
 
 @pytest.fixture
@@ -41,10 +44,11 @@ def short(config):
     return config
 
 
-def stopped(config):
-    """Train until the signal; the committed checkpoint, with how long leaving took."""
+def stopped(config, sent):
+    """Train until the signal, and leave within 20 seconds of it; the step of the committed checkpoint."""
     with pytest.raises(Preempted, match=r"go on with --continue_train") as caught:
         train(config, TrainOptions())
+    assert time.monotonic() - sent[0] < 20
     assert caught.value.exit_code == 143
     newest = ckpt.find_intact(config.model_dir)
     assert str(newest) in str(caught.value)
@@ -52,16 +56,24 @@ def stopped(config):
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the way", "beside"])
-def test_in_a_step(short, monkeypatch, beside):
-    at = random.Random(beside).randint(2, 38)
+def test_in_a_step(short, monkeypatch, request, beside):
     short.train_config.save_checkpoints_async = beside
-    send_when(monkeypatch, torch.optim.Adam, "step", signal.SIGTERM, lambda count: count == at)
-    assert stopped(short) in (at, at + 1)
+    rng, model_dir = random.Random(beside), short.model_dir
+    for trial in range(10 if request.config.option.soak else 1):
+        at, short.model_dir = rng.randint(2, 38), f"{model_dir}{trial}"
+        with monkeypatch.context() as patch:
+            sent = send_when(patch, torch.optim.Adam, "step", signal.SIGTERM, lambda count, at=at: count == at)
+            assert stopped(short, sent) in (at, at + 1)
+
+
+def test_in_an_evaluation(config, monkeypatch):
+    sent = send_when(monkeypatch, Model, "update_metrics", signal.SIGTERM, lambda count: count == 3)
+    assert stopped(config, sent) == 15
 
 
 def test_in_a_save(short, monkeypatch):
-    send_when(monkeypatch, Summed, "write", signal.SIGTERM, lambda count: count == 3)
-    assert stopped(short) in (15, 16)
+    sent = send_when(monkeypatch, Summed, "write", signal.SIGTERM, lambda count: count == 3)
+    assert stopped(short, sent) in (15, 16)
 
 
 class NoMoreData:
@@ -81,21 +93,21 @@ class NoMoreData:
 def test_while_waiting_for_data(short, monkeypatch):
     dry = NoMoreData(DataLoader._produce)
     monkeypatch.setattr(DataLoader, "_produce", lambda self, position: dry(self, position))
-    pid, began = os.getpid(), time.monotonic()
+    pid, sent = os.getpid(), []
 
     def later():
         dry.waiting.wait(60)
         time.sleep(0.5)  # until the five batches are used up
+        sent.append(time.monotonic())
         os.kill(pid, signal.SIGTERM)
 
     thread = threading.Thread(target=later)
     thread.start()
     try:
-        assert stopped(short) == 5
+        assert stopped(short, sent) == 5  # at once, rather than as long as the reader may hang
     finally:
         dry.release.set()
         thread.join()
-    assert time.monotonic() - began < 50  # rather than as long as the reader may hang
 
 
 def test_sigusr1_saves_at_the_next_step_and_training_goes_on(short, root, monkeypatch):
