@@ -1,6 +1,8 @@
 """What each component turns its flags into, and how it answers when they are wrong."""
 
+from dataclasses import asdict
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 import pytest
@@ -83,6 +85,38 @@ def test_env_wins_and_secrets_do_not_show() -> None:
     assert "hunter2" not in repr(found) and "hunter2" not in repr(found.env)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--train_input_path", "oss://me:hunter2@bucket/train"),
+        ("--set", "data_config.odps_data_quota_name=access_key_secret=hunter2"),
+        ("--edit_config_json", '{"model_dir": "oss://me:hunter2@bucket/m"}'),
+        ("--env", "URL=redis://me:hunter2@host"),
+        ("--", "--token=hunter2"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train", "pipeline"])
+def test_passwords_in_arguments_do_not_show(name: str, words: tuple[str, ...]) -> None:
+    needed = ["--config", CONFIG, *(["--export_dir", "b"] if name == "pipeline" else [])]
+    app = build(name, *needed, *words)
+    shown = pformat(asdict(app), width=80)  # as `torchx run --dryrun` prints it
+    assert "hunter2" not in shown and "***" in shown
+    assert any("hunter2" in str.__str__(text) for text in (*app.roles[0].args, *app.roles[0].env.values()))
+
+
+def test_user_module(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("1 / 0  # nobody runs it here")
+    flags = ["--config", CONFIG, "--user_module", str(mine)]
+    assert role("train", *flags).args[-2:] == ["--user_module", str(mine)]
+    stages = [word for word in role("pipeline", *flags, "--export_dir", "b").args if word.startswith(("train", "eval"))]
+    assert len(stages) == 2 and all(f"--user_module {mine}" in stage for stage in stages)
+    assert role("eval", "--config", CONFIG, "--user_module", "my.package").args[-1] == "my.package"
+    assert (
+        role("eval", "--config", CONFIG, "--user_module", "/in/image.py", "--image", "a:1").args[-1] == "/in/image.py"
+    )
+
+
 def test_mounts_image_and_name() -> None:
     found = build(
         "train",
@@ -140,6 +174,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, name: str = "train"
 def test_a_missing_config_is_found_before_anything_is_submitted(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "--config", "no.config") == "error: --config no.config: no such file\n"
     assert "is a directory" in refused(capsys, "--config", str(ROOT))
+    text = refused(capsys, "--config", CONFIG, "--user_module", "no.py")
+    assert text == "error: --user_module no.py: there is no such file\n"
 
 
 def test_a_bad_config_is_one_screen(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def train(
     fine_tune_checkpoint: Optional[str] = None,
     ignore_restore_optimizer: bool = False,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
     cpu: int = 0,
@@ -48,6 +49,7 @@ def train(
         fine_tune_checkpoint: start with the parameters of this checkpoint
         ignore_restore_optimizer: take parameters but no optimizer state from a checkpoint
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4, 2x8, or 1:4x8 for one to four nodes
         cpu: cores per node; 0 means 2 for each process
@@ -77,6 +79,7 @@ def train(
                 "fine_tune_checkpoint": fine_tune_checkpoint,
                 "ignore_restore_optimizer": ignore_restore_optimizer,
                 "edit_config_json": edit_config_json,
+                "user_module": user_module,
             },
             set,
             args,
@@ -94,6 +97,7 @@ def eval(
     model_dir: Optional[str] = None,
     eval_result_filename: Optional[str] = None,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
     cpu: int = 0,
@@ -117,6 +121,7 @@ def eval(
         model_dir: where checkpoints lie instead of where the config says
         eval_result_filename: file in model_dir for the metrics
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
         cpu: cores per node; 0 means 2 for each process
@@ -141,6 +146,7 @@ def eval(
                 "model_dir": model_dir,
                 "eval_result_filename": eval_result_filename,
                 "edit_config_json": edit_config_json,
+                "user_module": user_module,
             },
             set,
             args,
@@ -158,6 +164,7 @@ def export(
     model_dir: Optional[str] = None,
     asset_files: Optional[str] = None,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     cpu: int = 0,
     gpu: int = 0,
@@ -180,6 +187,7 @@ def export(
         model_dir: where checkpoints lie instead of where the config says
         asset_files: more files for the bundle, separated by commas
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         cpu: cores; 0 means 2
         gpu: GPUs
@@ -203,6 +211,7 @@ def export(
                 "model_dir": model_dir,
                 "asset_files": asset_files,
                 "edit_config_json": edit_config_json,
+                "user_module": user_module,
             },
             set,
             args,
@@ -228,6 +237,7 @@ def predict(
     dataset_type: Optional[str] = None,
     writer_type: Optional[str] = None,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
     cpu: int = 0,
@@ -257,6 +267,7 @@ def predict(
         dataset_type: format of the input instead of what the config says, e.g. CsvDataset
         writer_type: ParquetWriter or CsvWriter (default: as the input)
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
         cpu: cores per node; 0 means 2 for each process
@@ -286,6 +297,7 @@ def predict(
                 "dataset_type": dataset_type,
                 "writer_type": writer_type,
                 "edit_config_json": edit_config_json,
+                "user_module": user_module,
             },
             set,
             args,
@@ -307,6 +319,7 @@ def generate_features(
     writer_type: str = "parquet",
     threads: int = 0,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
     cpu: int = 0,
@@ -334,6 +347,7 @@ def generate_features(
         writer_type: parquet or csv
         threads: threads of each process that make features; 0 means its cores
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8
         cpu: cores per node; 0 means 2 for each process
@@ -362,6 +376,7 @@ def generate_features(
                 "writer_type": writer_type,
                 "threads": threads or None,
                 "edit_config_json": edit_config_json,
+                "user_module": user_module,
             },
             set,
             args,
@@ -384,6 +399,7 @@ def pipeline(
     continue_train: bool = False,
     reserved_columns: Optional[str] = None,
     edit_config_json: Optional[str] = None,
+    user_module: Optional[str] = None,
     set: Optional[str] = None,
     j: str = "1x1",
     cpu: int = 0,
@@ -413,6 +429,7 @@ def pipeline(
         continue_train: go on from the newest checkpoint in model_dir
         reserved_columns: input columns to copy to the scores, separated by commas; ALL_COLUMNS for all
         edit_config_json: config overrides as a JSON object of path to value
+        user_module: Python file that registers operators and models of your own
         set: config overrides, K=V,K2=V2; a comma inside brackets or quotes does not separate
         j: NODESxPROCESSES, e.g. 1x4 or 2x8; export is one process of the first node
         cpu: cores per node; 0 means 2 for each process
@@ -427,7 +444,8 @@ def pipeline(
         max_restarts: how often torchrun restarts failed processes without leaving the job
         debug: show tracebacks and debug logs
     """
-    shared = {"config": config, "model_dir": model_dir, "edit_config_json": edit_config_json}
+    edits = {"edit_config_json": edit_config_json, "user_module": user_module}
+    shared = {"config": config, "model_dir": model_dir, **edits}
     trained = {**shared, "train_input_path": train_input_path, "eval_input_path": eval_input_path}
     scored = {"predict_input_path": predict_input_path, "predict_output_path": predict_output_path}
     apps = [

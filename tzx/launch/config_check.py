@@ -35,3 +35,9 @@ def check_config(path: str, flags: Mapping[str, str], sets: Sequence[str], elsew
         load_config(path, [*sets, *own], flags.get("edit_config_json"), needs_own_types=False)
     finally:
         logger.setLevel(level)
+
+
+def check_user_module(name: str | None, elsewhere: bool) -> None:
+    """Raises what the app would raise about a file that is not there; the file itself is not run here."""
+    if name and name.endswith(".py") and not elsewhere and not Path(name).is_file():
+        raise UserError(f"--user_module {name}: there is no such file")

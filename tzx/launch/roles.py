@@ -8,11 +8,11 @@ from typing import ParamSpec
 
 from torchx import specs
 
-from tzx.launch.config_check import check_config
+from tzx.launch.config_check import check_config, check_user_module
 from tzx.launch.names import job_name
 from tzx.launch.overrides import split_overrides
 from tzx.launch.resources import Demand, resource, threads_per_process
-from tzx.launch.secrets import hide_secrets
+from tzx.launch.secrets import hide_in_words, hide_secrets
 from tzx.launch.stages import Stage
 from tzx.launch.topology import Topology, parse_topology
 from tzx.runtime.errors import TzxError, UserError
@@ -129,7 +129,9 @@ def tool_def(name: str, argv: Sequence[str], ports: Mapping[str, int], job: Job)
 def _check(app: App, job: Job) -> None:
     given = app.given()
     if "config" in given:
-        check_config(given["config"], given, split_overrides(app.sets), elsewhere=bool(job.image or job.mounts))
+        elsewhere = bool(job.image or job.mounts)
+        check_config(given["config"], given, split_overrides(app.sets), elsewhere)
+        check_user_module(given.get("user_module"), elsewhere)
     if app.rest and not app.rest[0].startswith("-"):
         raise UserError(f"unexpected {app.rest[0]!r}: values are given as --name value, flags of the app after --")
 
@@ -141,7 +143,7 @@ def _role(name: str, args: list[str], job: Job) -> specs.Role:
         name=name,
         image=job.image,
         entrypoint="python",
-        args=args,
+        args=hide_in_words(args),
         env=_environment(job, threads_per_process(job.demand, found, topology)),
         num_replicas=topology.nodes,
         min_replicas=topology.min_nodes if topology.is_elastic else None,

@@ -1,9 +1,8 @@
-"""Values that a dry run must not show."""
+"""Words of a job that a dry run must not show: TorchX prints the AppDef as it is, before any scheduler sees it."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-_SECRET = re.compile(r"SECRET|TOKEN|PASSW|ACCESS_KEY|API_?KEY|PRIVATE|CREDENTIAL|_SK$|_AK$", re.IGNORECASE)
+from tzx_schedulers.contract import hidden, is_secret, reveals
 
 
 class Secret(str):
@@ -13,6 +12,22 @@ class Secret(str):
         return "'***'"
 
 
+class Telling(str):
+    """A string that prints with stars for the password or key in it."""
+
+    def __repr__(self) -> str:
+        return repr(hidden("".join(self)))
+
+
 def hide_secrets(env: Mapping[str, str]) -> dict[str, str]:
     """The same variables, those with telling names made Secret."""
-    return {name: Secret(value) if _SECRET.search(name) else value for name, value in env.items()}
+    return {name: Secret(value) if is_secret(name) else _hide(value) for name, value in env.items()}
+
+
+def hide_in_words(words: Iterable[str]) -> list[str]:
+    """The same words of a command line, those that give something away made Telling."""
+    return [_hide(word) for word in words]
+
+
+def _hide(text: str) -> str:
+    return Telling(text) if reveals(text) else text
