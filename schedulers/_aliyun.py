@@ -4,28 +4,16 @@ Credentials come from the SDK's own chain: environment, profile, role of the mac
 """
 
 import contextlib
-import importlib
 import os
 import re
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
+from ._remote_jobs import NotFound, sdk
 from ._words import SchedulerError, plain
 
 _REGION_VARIABLES = ("ALIBABA_CLOUD_REGION_ID", "ALIBABACLOUD_REGION_ID", "REGION_ID")
-
-
-class NotFound(Exception):
-    """The service knows nothing of this name."""
-
-
-def sdk(module: str, extra: str) -> Any:
-    """A module of an SDK."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise SchedulerError(f"{error.name} is not installed: pip install 'tzx[{extra}]'") from None
 
 
 def region(given: str) -> str:

@@ -9,7 +9,7 @@ from torchx.specs import Role, runopts
 
 from ._words import SchedulerError, plain, shortened
 
-FLAVORS = ("serverless", "yarn")
+FLAVORS = ("serverless", "yarn", "aws")
 _PROPERTY = re.compile(r"spark\.[A-Za-z0-9_.\-]+")
 _LEAST_HEAP, _HEAP = 512, 1024  # MB for the JVM of an executor; the job's processes need the rest
 TEXTS = {
@@ -19,11 +19,14 @@ TEXTS = {
     "files": "files for the working directory of every node, separated by commas",
     "cwd": "directory on the nodes to run in, if they share a file system (default: Spark's own, where files lie)",
     "conf_file": "file with more Spark properties, one a line: spark.name value",
-    "region": "region, e.g. cn-hangzhou (serverless)",
+    "region": "region, e.g. cn-hangzhou, or us-east-1 (serverless, aws; default: from the environment)",
     "workspace": "id of the workspace (serverless)",
     "release": "version of the engine, e.g. 'esr-4.3.0 (Spark 3.5.2, Scala 2.12)' (serverless)",
-    "staging": "directory that the service reads, e.g. oss://bucket/tzx, for the driver (serverless)",
-    "endpoint": "address of the service, if it is not the region's public one (serverless)",
+    "staging": "directory that the service reads, e.g. oss://bucket/tzx or s3://bucket/tzx (serverless, aws)",
+    "endpoint": "address of the service, if it is not the region's public one (serverless, aws)",
+    "application": "id of the application (aws)",
+    "role": "ARN of the role that the job runs as (aws)",
+    "log_group": "group of CloudWatch for the log (aws; default: /aws/emr-serverless)",
     "resourcemanager": "YARN web address, e.g. http://master-1:8088 (yarn; default: from yarn-site.xml)",
 }
 
@@ -36,7 +39,7 @@ def declare() -> runopts:
         opts.add(name, type_=str, default=None, help=text)
     opts.add("spark_submit", type_=str, default="spark-submit", help="the program that submits (yarn)")
     opts.add("grace_seconds", type_=int, default=30, help="time to save work when a node is told to stop")
-    opts.add("max_seconds", type_=int, default=0, help="time after which the service ends the job (serverless)")
+    opts.add("max_seconds", type_=int, default=0, help="time after which the service ends the job (serverless, aws)")
     return opts
 
 

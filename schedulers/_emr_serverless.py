@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import _emr_options as options
-from ._aliyun import NotFound, region, sdk, settings, translated
+from ._aliyun import region, settings, translated
 from ._emr_request import DRIVER, SparkRequest, staged
-from ._remote_jobs import Facts
+from ._remote_jobs import Facts, NotFound, sdk
 
 _SDK = "alibabacloud_emr_serverless_spark20230808"
 _STATES = {

@@ -6,6 +6,7 @@ remembered when the job was submitted here, else from the backend's section of .
 <state home>/tzx/<backend>/<app_id>.json
 """
 
+import importlib
 import re
 import time
 import urllib.parse
@@ -24,6 +25,18 @@ from ._status import error_json
 from ._words import SchedulerError
 
 ASK_EVERY = 3.0  # seconds between two questions while a log is followed
+
+
+class NotFound(Exception):
+    """The service knows nothing of this name."""
+
+
+def sdk(module: str, extra: str) -> Any:
+    """A module of an SDK, which is there only if somebody needs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SchedulerError(f"{error.name} is not installed: pip install 'tzx[{extra}]'") from None
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Facts:
     role: str = "trainer"
     nodes: int = 1
     replicas: tuple[Replica, ...] = ()
+    settled: bool = True  # no more lines come, if it is over
 
     @property
     def over(self) -> bool:

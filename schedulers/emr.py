@@ -1,4 +1,4 @@
-"""emr: runs a job on Spark, in Alibaba's EMR Serverless Spark or on YARN.
+"""emr: runs a job on Spark, in the EMR Serverless of Alibaba or of Amazon, or on YARN.
 
 The nodes of a job are the tasks of one barrier stage, started by a driver of our own (see _emr_driver.py) that ends
 with the exit code of the node that failed, and whose output holds the lines of all nodes.
@@ -16,8 +16,8 @@ from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Schedule
 from torchx.schedulers.ids import make_unique
 from torchx.specs import AppDef, AppDryRunInfo, runopts
 
+from . import _emr_aws, _emr_serverless, _emr_yarn
 from . import _emr_options as options
-from . import _emr_serverless, _emr_yarn
 from . import _remote_jobs as remote
 from ._emr_request import SparkRequest, build_request
 from ._local_jobs import safe_name
@@ -113,7 +113,7 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
 
     def _over(self, app_id: str) -> bool:
         facts = self._facts(app_id)
-        return facts is None or facts.over
+        return facts is None or (facts.over and facts.settled)
 
     def _settings(self, app_id: str) -> dict[str, Any]:
         if app_id not in self._known:
@@ -163,7 +163,7 @@ def _describe(request: SparkRequest) -> str:
 
 def _service(cfg: Mapping[str, Any]) -> ModuleType:
     """The module for a flavor; each has preview, submit, facts, listed, cancel and Log."""
-    return {"serverless": _emr_serverless, "yarn": _emr_yarn}[options.flavor(cfg)]
+    return {"serverless": _emr_serverless, "yarn": _emr_yarn, "aws": _emr_aws}[options.flavor(cfg)]
 
 
 def create_scheduler(session_name: str, **_: object) -> EmrScheduler:

@@ -58,6 +58,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "max_seconds": 3600,
         },
     ),
+    "aws": (
+        {},
+        {
+            "flavor": "aws",
+            "application": "00f1abc",
+            "role": "arn:aws:iam::123456789012:role/tzx",
+            "staging": "s3://bucket/tzx",
+            "archives": "s3://bucket/env.tgz#env",
+        },
+    ),
     "yarn": (
         {"resource": Resource(cpu=8, gpu=2, memMB=65536)},
         {"flavor": "yarn", "queue": "ads", "archives": "env.tgz#env", "files": "x.config,my config.config"},

@@ -11,7 +11,7 @@ from torchx.schedulers.api import Scheduler
 from torchx.specs import AppDef, Resource, Role
 
 # Modules of this package; each has `make`.
-BACKENDS = ("local", "slurm", "kubernetes", "pai_dlc", "emr")
+BACKENDS = ("local", "slurm", "kubernetes", "pai_dlc", "emr", "emr_aws")
 
 
 @dataclass
