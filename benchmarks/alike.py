@@ -15,11 +15,17 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 if TYPE_CHECKING:
     from tzx.runtime.data.batch import Batch
 
-INIT, DENSE_INIT = "nn.init.normal_,std=0.0001", "nn.init.xavier_normal_"  # FuxiCTR's
+DENSE_INIT = "nn.init.xavier_normal_"  # FuxiCTR's
 
 
-def alike(config: EasyRecConfig) -> None:
-    """Start of the weights, order of the rows and evaluation as the others have them; unused features go."""
+def alike(config: EasyRecConfig, init_std: float = 1e-4) -> None:
+    """Start of the weights, order of the rows and evaluation as the others have them; unused features go.
+
+    Args:
+        config: changed in place.
+        init_std: standard deviation that embeddings start with; the default is FuxiCTR's.
+    """
+    init = f"nn.init.normal_,std={init_std:g}"
     config.train_config.save_checkpoints_epochs = 0  # one checkpoint and evaluation, at the end
     config.train_config.use_tensorboard = False
     config.data_config.shuffle_buffer_size = 100  # all rows: blocks smaller than an epoch cost AUC
@@ -30,11 +36,11 @@ def alike(config: EasyRecConfig) -> None:
         if name and name not in used:
             config.feature_configs.remove(feature)
     for inner in _lookups(config):
-        inner.init_fn = INIT
+        inner.init_fn = init
     config.model_config.dense_init_fn = DENSE_INIT
     own = getattr(config.model_config, config.model_config.WhichOneof("model") or "")
     if "wide_init_fn" in own.DESCRIPTOR.fields_by_name:
-        own.wide_init_fn = INIT
+        own.wide_init_fn = init
 
 
 def _lookups(config: EasyRecConfig) -> Iterator[Message]:

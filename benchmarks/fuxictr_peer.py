@@ -1,11 +1,14 @@
 """Trains FuxiCTR's models on rows that results.py wrote; runs in an interpreter that has fuxictr and not tzx.
 
-The package carries FuxiCTR's layers, embeddings and training step, its model files only in part. The classes here join
-its layers as the papers and its model zoo do, so embeddings, crosses, attention, initializers and gradient clipping
-are FuxiCTR's own. Data, ids, widths, MLPs, optimizers, learning rates, batch size and epochs are those of results.py.
+The package carries FuxiCTR's layers, embeddings and training step, its model files only in part; the layers of the
+others come from a checkout of its repository, which FUXICTR_CHECKOUT names. The classes here join these layers as the
+papers and its model zoo do, so embeddings, crosses, attention, initializers and gradient clipping are FuxiCTR's own.
+Data, ids, widths, MLPs, optimizers, learning rates, batch size and epochs are those of results.py.
 """
 
 import logging
+import os
+import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -23,9 +26,10 @@ from turns import Turns
 class Peer(BaseModel):
     """What all share: embeddings of the fields, beside them the dense columns as they are, one logit."""
 
-    def __init__(self, fields: FeatureMap, dense: int, root: str) -> None:
+    def __init__(self, fields: FeatureMap, dense: int, root: str, init_std: float) -> None:
         super().__init__(fields, verbose=0, model_root=root, metrics=["AUC", "logloss"])
-        self.embedding_layer = layers.FeatureEmbedding(fields, fields.default_emb_dim)
+        start = f"partial(nn.init.normal_, std={init_std})"
+        self.embedding_layer = layers.FeatureEmbedding(fields, fields.default_emb_dim, start)
         self.dense, self.width, self.count = dense, fields.sum_emb_out_dim() + dense, fields.num_fields
         self.dim = fields.default_emb_dim
         self.make()
@@ -169,7 +173,62 @@ class MultiTowerDIN(Peer):
         return {"y_pred": self.output_activation(self.deep(torch.cat([*row, pooled], dim=1)))}
 
 
-_ALL = (DeepFM, WideAndDeep, MultiTower, DLRM, DCNV1, DCNV2, xDeepFM, FiBiNET, FinalMLP, MultiTowerDIN)
+class AutoInt(Peer):
+    """Without the network beside the attention."""
+
+    def make(self) -> None:
+        from model_zoo.AutoInt.src.AutoInt import MultiHeadSelfAttention
+
+        heads, width = 2, 64
+        self.attention = nn.Sequential(*(MultiHeadSelfAttention(w, width, heads) for w in (self.dim, width, width)))
+        self.head = nn.Linear(self.count * width, 1)
+
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.head(self.attention(fields_BFD).flatten(1))
+
+
+class GDCN(DCNV1):
+    """FuxiCTR's GDCNP."""
+
+    def make(self) -> None:
+        from model_zoo.GDCN.src.GDCN import GateCorssLayer
+
+        super().make()
+        self.cross = GateCorssLayer(self.width, 3)
+
+
+class MaskNet(Peer):
+    """FuxiCTR's, of parallel blocks."""
+
+    def make(self) -> None:
+        from model_zoo.MaskNet.src.MaskNet import ParallelMaskNet
+
+        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(self.count))
+        self.blocks = ParallelMaskNet(self.width, 1, None, 3, 128, HIDDEN, reduction_ratio=2)
+
+    def logit(self, X, fields_BFD, flat_BD):
+        normed = [norm(x_BD) for norm, x_BD in zip(self.norms, fields_BFD.unbind(1), strict=True)]
+        return self.blocks(flat_BD, torch.cat(normed, dim=1))
+
+
+class WuKong(Peer):
+    """Without dropout; both parts of a layer are as wide as four vectors."""
+
+    def make(self) -> None:
+        from model_zoo.WuKong.src.WuKong import WuKongLayer
+
+        wide = 4 * self.dim
+        self.layers = nn.Sequential(*(WuKongLayer(self.count, self.dim, 4, [64], wide, wide, 0.0) for _ in range(2)))
+        self.top = self.mlp(self.width)
+
+    def logit(self, X, fields_BFD, flat_BD):
+        return self.top(self.layers(fields_BFD))
+
+
+_ALL = [DeepFM, WideAndDeep, MultiTower, DLRM, DCNV1, DCNV2, xDeepFM, FiBiNET, FinalMLP, MultiTowerDIN]
+if CHECKOUT := os.environ.get("FUXICTR_CHECKOUT"):
+    sys.path.append(CHECKOUT)  # at the end: the installed package stays what it is
+    _ALL += [AutoInt, GDCN, MaskNet, WuKong]
 MODELS: dict[str, Callable[..., Peer]] = {cls.__name__: cls for cls in _ALL}
 
 
@@ -234,7 +293,7 @@ def main() -> None:
     train_part, test_part = parts["train"], parts["test"]
     dense = train_part[DENSE].shape[1] if DENSE in train_part else 0
     with tempfile.TemporaryDirectory() as root:
-        model = MODELS[settings.model](feature_map(specs, train_part), dense, root)
+        model = MODELS[settings.model](feature_map(specs, train_part), dense, root, settings.init_std)
         turns = train(model, Rows(train_part, settings.batch, shuffled=True), settings)
         scores = model.predict(Rows(test_part, settings.batch, shuffled=False))
     print_figures(model, turns, settings, test_part["label"], scores)

@@ -33,6 +33,7 @@ class Settings:
     epochs: int
     table_lr: float
     dense_lr: float
+    init_std: float
     window: int
     turns: bool
 
@@ -48,6 +49,7 @@ def read_settings(library: str, models: list[str], about: str | None) -> Setting
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--table_lr", type=float, default=0.05)
     parser.add_argument("--dense_lr", type=float, default=0.001)
+    parser.add_argument("--init_std", type=float, default=1e-4, help="that embeddings start with")
     parser.add_argument("--window", type=int, default=10, help="steps whose time is taken together")
     parser.add_argument("--turns", action="store_true", help="wait for a line on standard input after each window")
     args = vars(parser.parse_args())

@@ -15,11 +15,12 @@ TIME = '"gender", "age", "occupation", "item_id", "genres", "year"'
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the table: the member of model_config that is set, and the groups it reads."""
+    """One model of the table: the member of model_config that is set, the groups it reads, the start of embeddings."""
 
     model: str
     groups: tuple[str, ...] = ("deep",)
     base: str = "deepfm_movielens"
+    init_std: float = 1e-4
 
     @property
     def split(self) -> str:
@@ -43,8 +44,10 @@ _GROUPS = {
 }
 _MASK_NET = "n_mask_blocks: 3 mask_block { hidden_dim: 128 reduction_ratio: 2 } top_mlp { hidden_units: [256, 128] }"
 _STREAM = "mlp { hidden_units: [256, 128] }"
+# As many vectors as there are features, so that a layer adds to them as they are, as in FuxiCTR. The norm of a layer
+# would blow up vectors that start as small as those of the other models.
 _WUKONG = (
-    "wukong_layers { lcb_feature_num: 4 fmb_feature_num: 4 compressed_feature_num: 4 "
+    "wukong_layers { lcb_feature_num: 3 fmb_feature_num: 4 compressed_feature_num: 4 "
     "feature_num_mlp { hidden_units: [64] } }"
 )
 
@@ -57,7 +60,9 @@ ENTRIES: dict[str, Entry] = {
     "DCNV2": Entry(f"dcn_v2 {{ cross {{ cross_num: 3 low_rank: 112 }} {DEEP} {FINAL} }}"),
     "xDeepFM": Entry(f"xdeepfm {{ cin {{ cin_layer_size: [32, 32] }} {DEEP} {FINAL} }}", ("wide", "deep")),
     "MaskNet": Entry(f"mask_net {{ mask_net_module {{ {_MASK_NET} }} }}"),
-    "WuKong": Entry(f"wukong {{ {_WUKONG} {_WUKONG} final {{ hidden_units: [256, 128] }} }}", ("sparse",)),
+    "WuKong": Entry(
+        f"wukong {{ {_WUKONG} {_WUKONG} final {{ hidden_units: [256, 128] }} }}", ("sparse",), init_std=0.01
+    ),
     "RocketLaunching": Entry(
         "rocket_launching { share_mlp { hidden_units: [256] } light_mlp { hidden_units: [128] } "
         "booster_mlp { hidden_units: [256, 128] } }"

@@ -1,4 +1,4 @@
-"""Results of the ranking models on MovieLens-100K beside FuxiCTR's, collected as JSON lines, and docs/results.md.
+"""Results of the ranking models on MovieLens-100K beside FuxiCTR's, collected in a table, and docs/results.md.
 
 python -m tzx.apps.prepare_data movielens
 python benchmarks/results.py train                              every model, five seeds
@@ -7,8 +7,10 @@ python benchmarks/results.py peer --python fuxi/bin/python      the same with Fu
 python benchmarks/results.py speed                              samples/s again, on a quiet machine
 python benchmarks/results.py write                              docs/results.md from what was collected
 
-What is in the results file is not trained again, so an interrupted run goes on where it stopped. For the peer:
+What is in benchmarks/results.csv is not trained again, so an interrupted run goes on where it stopped, and a new model
+costs its own rows. For the peer, and for those of its models that are not in the package:
 python -m venv fuxi && fuxi/bin/pip install fuxictr==2.3.10 torch
+git clone https://github.com/reczoo/FuxiCTR                     then also --checkout FuxiCTR
 """
 
 import argparse
@@ -30,6 +32,7 @@ from google.protobuf import text_format
 from machine import facts
 from result_models import ENTRIES, Entry
 from result_page import page
+from result_rows import append, read
 
 from tzx.runtime.config import load_config
 from tzx.runtime.errors import ConfigError
@@ -47,7 +50,7 @@ def config_of(entry: Entry) -> EasyRecConfig:
     config = load_config(str(ROOT / "examples" / f"{entry.base}.config"))
     config.model_config.CopyFrom(text_format.Parse(entry.model_config(), ModelConfig()))
     config.eval_input_path = config.eval_input_path.replace("valid.", "test.")
-    alike(config)
+    alike(config, entry.init_std)
     config.train_config.log_step_count_steps = WINDOW_STEPS
     config.data_config.num_workers = 0
     return config
@@ -129,19 +132,8 @@ def _todo(args: argparse.Namespace, suite: str) -> Iterator[tuple[str, int, str]
                 yield name, seed, mark
 
 
-def read(path: Path) -> list[dict]:
-    """Rows collected so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _append(path: Path, row: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
 def run_tzx(args: argparse.Namespace) -> None:
-    """Train what is missing, one JSON line each."""
+    """Train what is missing, one row each."""
     for name, seed, mark in _todo(args, "tzx"):
         before = facts(args.threads)
         try:
@@ -149,13 +141,15 @@ def run_tzx(args: argparse.Namespace) -> None:
         except ConfigError as error:
             sys.exit(f"{name}: {error}")
         row = {"suite": "tzx", "kind": args.kind, "model": name, "seed": seed, "config": mark}
-        _append(args.results, {**row, **figures, "machine": before})
+        append(args.results, row | figures | before)
         print(f"tzx      {name:<18} seed {seed}  {_shown(figures)}", flush=True)
 
 
 def run_peer(args: argparse.Namespace) -> None:
     """The same with FuxiCTR, in its own interpreter, which trains one model a call."""
-    listing = subprocess.run([args.python, str(PEER), "--list"], check=True, capture_output=True, text=True)
+    peer = [args.python, str(PEER)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "FUXICTR_CHECKOUT": str(args.checkout)}
+    listing = subprocess.run([*peer, "--list"], check=True, capture_output=True, text=True, env=environment)
     known = json.loads(listing.stdout)
     with tempfile.TemporaryDirectory(prefix="tzx-results-") as scratch:
         data: dict[str, Path] = {}
@@ -167,14 +161,14 @@ def run_peer(args: argparse.Namespace) -> None:
                 widest = next(e for e in ENTRIES.values() if e.base == base)
                 data[base] = export_rows(config_of(widest), Path(scratch) / f"{base}.npz")
             before = facts(args.threads) | {"fuxictr": known["fuxictr"], "torch": known["torch"]}
-            command = [args.python, str(PEER), "--data", str(data[base]), "--model", name, "--seed", str(seed)]
-            environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+            command = [*peer, "--data", str(data[base]), "--model", name, "--seed", str(seed)]
+            command += ["--init_std", str(ENTRIES[name].init_std)]
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode:
                 sys.exit(f"{' '.join(command)}\n{done.stderr}")
             figures = json.loads(done.stdout.splitlines()[-1])
             row = {"suite": "fuxictr", "kind": args.kind, "model": name, "seed": seed, "config": mark}
-            _append(args.results, {**row, **figures, "machine": before})
+            append(args.results, row | figures | before)
             print(f"fuxictr  {name:<18} seed {seed}  {_shown(figures)}", flush=True)
 
 
@@ -191,13 +185,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each model, with seeds 1, 2, ...")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--python", default="", help="interpreter that has fuxictr")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results.jsonl")
+    parser.add_argument("--checkout", default="", help="FuxiCTR's repository, for its models not in the package")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results.csv")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md", help="where to write the document")
     args = parser.parse_args()
     args.results, args.out = args.results.resolve(), args.out.resolve()
     if unknown := sorted(set(args.models) - set(ENTRIES)):
         parser.error(f"no model named {', '.join(unknown)}; there are {', '.join(ENTRIES)}")
     args.kind = "auc"
+    args.checkout = Path(args.checkout).resolve() if args.checkout else ""
     os.chdir(ROOT)
     if args.what == "write":
         args.out.write_text(page(read(args.results), list(ENTRIES)))

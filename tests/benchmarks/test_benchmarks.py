@@ -118,18 +118,23 @@ def test_features(folder: Path):
 
 def test_results_page(folder: Path):
     """Means, deviations and gaps of rows as results.py collects them; rows of an older config are left out."""
+    append = _load("result_rows").append
     machine = {"date": "2026-01-02 03:04", "cpu": "x", "cores": 2, "threads": 1, "load_average": 0.5, "torch": "2"}
-    rows = []
     for suite, aucs in (("tzx", (0.1, 0.70, 0.72)), ("fuxictr", (0.74, 0.74))):
         for seed, auc in enumerate(aucs):
             row = {"suite": suite, "kind": "auc", "model": "DeepFM", "seed": seed, "auc": auc, "log_loss": 0.5}
-            row |= {"config": "old" if auc == 0.1 else "new", "samples_per_second": 1000 + seed, "parameters": 12345}
-            rows.append(row | {"machine": machine | ({"fuxictr": "9.9"} if suite == "fuxictr" else {})})
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = _run("results.py", folder, "write", "--results", "rows.jsonl", "--out", "results.md")
+            row |= {"config": "old" if auc == 0.1 else "new", "samples_per_second": 1000.0 + seed, "parameters": 12345}
+            append(folder / "rows.csv", row | machine | ({"fuxictr": "9.9"} if suite == "fuxictr" else {}))
+    result = _run("results.py", folder, "write", "--results", "rows.csv", "--out", "results.md")
     assert result.returncode == 0, result.stderr
     line = next(line for line in (folder / "results.md").read_text().splitlines() if line.startswith("| DeepFM"))
     assert "0.7100 ± 0.0141" in line and "0.7400 ± 0.0000" in line and "**-0.0300**" in line and "12,345" in line
+
+
+def test_the_results_page_is_made_of_the_rows_beside_it(folder: Path):
+    result = _run("results.py", folder, "write", "--out", "page.md")
+    assert result.returncode == 0, result.stderr
+    assert (folder / "page.md").read_text() == (BENCHMARKS.parent / "docs" / "results.md").read_text()
 
 
 @pytest.mark.slow
