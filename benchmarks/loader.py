@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--batch_size", type=int, default=4096)
     parser.add_argument("--num_workers", type=int, help="exactly so many; default: what the loader chooses")
+    parser.add_argument("--fg_threads", type=int, default=1, help="threads that make batches, without worker processes")
     parser.add_argument("--threads", type=int, default=1, help="threads of the libraries")
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--json", type=Path, help="append the result to this file as one line")
@@ -44,6 +45,7 @@ def main() -> None:
     layout, path, fg_mode = CASES[args.case]
     data = generated(layout, args.rows, args.rows // 10)
     sets = [f"train_input_path={data}/train/*.parquet", f"data_config.fg_mode={fg_mode}"]
+    sets.append(f"data_config.fg_threads={args.fg_threads}")
     config = load_config(str(EXAMPLES / path), sets)
     features = FeatureSet.from_config(config.feature_configs, config.data_config)
     options = LoaderOptions(batch_size=args.batch_size, num_workers=args.num_workers)
@@ -65,6 +67,7 @@ def main() -> None:
         "rows/s, slowest pass": min(rates),
         "rows per CPU second": statistics.median(cpu_rates),
         "peak memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "threads that make batches": args.fg_threads,
         "worker processes asked for": "config" if args.num_workers is None else args.num_workers,
     }
     show("machine", before)

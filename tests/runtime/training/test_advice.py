@@ -23,3 +23,21 @@ def test_it_asks_for_nothing_that_is_done_already(caplog: pytest.LogCaptureFixtu
     config = data_pb2.DataConfig(fg_mode=data_pb2.FG_NONE, num_workers=8)
     (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
     assert "num_workers" not in line and "generate_features" not in line and "Parquet" in line
+
+
+def test_where_no_worker_would_start_it_speaks_of_threads(caplog: pytest.LogCaptureFixture) -> None:
+    config = data_pb2.DataConfig(fg_mode=data_pb2.FG_DAG)
+    (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
+    assert "raise data_config.fg_threads, now 1, up to 2;" in line and "num_workers" not in line
+
+
+def test_where_all_threads_work_it_speaks_of_features_made_ahead(caplog: pytest.LogCaptureFixture) -> None:
+    config = data_pb2.DataConfig(fg_mode=data_pb2.FG_DAG, num_workers=1, fg_threads=2)
+    (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
+    assert "fg_threads" not in line and "num_workers" not in line and "generate_features" in line
+
+
+def test_workers_for_finished_data_help_a_gpu_only(caplog: pytest.LogCaptureFixture) -> None:
+    config = data_pb2.DataConfig(fg_mode=data_pb2.FG_NONE, num_workers=1)
+    (line,) = told(caplog, config, 8, 0, 0.5, 0.5)
+    assert "num_workers" not in line and "Parquet" in line

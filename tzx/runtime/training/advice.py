@@ -3,6 +3,7 @@
 import logging
 
 from tzx.runtime.config import effective_fg_mode
+from tzx.runtime.data.workers import useful_workers
 from tzx.runtime.protos import data_pb2
 
 logger = logging.getLogger("tzx")
@@ -17,10 +18,11 @@ class WaitingAdvice:
     Args:
         config: how data is read.
         cores: of this machine, for this process.
+        feeds_gpu: whether batches go to a GPU.
     """
 
-    def __init__(self, config: data_pb2.DataConfig, cores: int) -> None:
-        self._config, self._cores = config, cores
+    def __init__(self, config: data_pb2.DataConfig, cores: int, feeds_gpu: bool = False) -> None:
+        self._config, self._cores, self._feeds_gpu = config, cores, feeds_gpu
         self._seen = -1  # the first line covers the start
 
     def consider(self, waited: float) -> None:
@@ -34,10 +36,14 @@ class WaitingAdvice:
             )
 
     def _remedies(self) -> list[str]:
-        remedies = []
-        workers = self._config.num_workers
-        if workers < self._cores - 1:
-            remedies.append(f"raise data_config.num_workers, now {workers}, up to {self._cores - 1}")
-        if effective_fg_mode(self._config) != data_pb2.FG_NONE:
+        config, remedies = self._config, []
+        ready_made = effective_fg_mode(config) == data_pb2.FG_NONE
+        # As many as the loader would start if asked for any number.
+        most, _ = useful_workers(self._cores, self._cores, ready_made, self._feeds_gpu)
+        if config.num_workers < most:
+            remedies.append(f"raise data_config.num_workers, now {config.num_workers}, up to {most}")
+        elif not most and not ready_made and config.fg_threads < self._cores:
+            remedies.append(f"raise data_config.fg_threads, now {config.fg_threads}, up to {self._cores}")
+        if not ready_made:
             remedies.append("make features once, ahead of training, with tzx.apps.generate_features")
         return remedies or ["the data is read as fast as this machine can; store it nearer, or as Parquet"]

@@ -48,7 +48,8 @@ class TrainingLoop:
         self._saver = Saver(session)
         unscale_tables(session.model, self._scaler)
         self._progress = Progress("train", process.world_size, process.is_chief)
-        self._advice = WaitingAdvice(session.config.data_config, cores_for_me(process.local_world_size))
+        cores = cores_for_me(process.local_world_size)
+        self._advice = WaitingAdvice(session.config.data_config, cores, process.device.type == "cuda")
         wants_board = process.is_chief and self._config.use_tensorboard
         self._guard = LossGuard(session, loader)
         self._summaries = Summaries(session.model_dir, wants_board, self._config.tensorboard_summaries)
