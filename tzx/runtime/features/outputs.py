@@ -15,7 +15,7 @@ from tzx.runtime.features.arrays import (
 )
 from tzx.runtime.features.bucketizers import Bucketizer
 from tzx.runtime.features.numbers import to_float32, to_strings
-from tzx.runtime.features.ragged import Numbers, Ragged, Strings, bad_slot, fill_missing
+from tzx.runtime.features.ragged import Numbers, Ragged, Strings, all_hold, bad_slot, fill_missing
 
 NO_IDS: Int64 = np.zeros(0, np.int64)
 NO_NUMBERS: Float32 = np.zeros(0, np.float32)
@@ -52,8 +52,7 @@ class DenseOutput:
     def __call__(self, ragged: Ragged) -> Ragged:
         """Numbers, defaults filled in."""
         numbers = ragged.with_values(to_float32(ragged))
-        lengths = ragged.lengths
-        if len(lengths) and int(lengths.min()) == int(lengths.max()) == self.width:
+        if all_hold(numbers, self.width):
             return numbers
         filled = fill_missing(numbers, self.default)
         lengths = filled.lengths

@@ -24,6 +24,7 @@ from tzx.runtime.features.ragged import (
     counts_of_kept,
     fill_empty_rows,
     head_elements,
+    ones,
 )
 
 COLON = 58
@@ -110,7 +111,7 @@ def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
         return _read_tokens(arrow.strings_of(array), layout, column, seq_lengths)
     if arrow.is_direct(kind) and not layout.weighted and not layout.pairs:
         values, valid = arrow.scalars_of(array)
-        lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
+        lengths = ones(len(array)) if valid is None else valid.astype(np.int32)
         return Ragged(values, lengths, seq_lengths, column=column)
     if pt.is_map(kind):
         return _read_maps(array, layout, column, seq_lengths)
@@ -119,12 +120,8 @@ def _read_slots(array: pa.Array, layout: Layout, column: str, seq_lengths: Int32
     values, valid = arrow.scalars_of(array)
     if layout.weighted and seq_lengths is None and not isinstance(values, Strings):
         raise WrongType(f"{kind}, and a weighted feature needs text `id:weight` or a map")
-    lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
+    lengths = ones(len(array)) if valid is None else valid.astype(np.int32)
     return _split_tokens(Ragged(values, lengths, seq_lengths, column=column), layout)
-
-
-def _ones(size: int) -> Int32:
-    return np.ones(size, np.int32)
 
 
 def _read_tokens(strings: Strings, layout: Layout, column: str, seq_lengths: Int32 | None) -> Ragged:
@@ -252,7 +249,7 @@ def _read_sequences(array: pa.Array, layout: Layout, column: str, skip: Int64 | 
         raise WrongType(f"{kind}, and a sequence is text or a list")
     if not arrow.is_list(kind):
         values, valid = arrow.scalars_of(array)
-        seq_lengths = _ones(len(array)) if valid is None else valid.astype(np.int32)
-        return Ragged(values, _ones(len(values)), seq_lengths, column=column)
+        seq_lengths = ones(len(array)) if valid is None else valid.astype(np.int32)
+        return Ragged(values, ones(len(values)), seq_lengths, column=column)
     items, seq_lengths = arrow.list_parts(array)
     return _read_slots(_nulled(arrow.plain(items), skip), layout, column, seq_lengths)

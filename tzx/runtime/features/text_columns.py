@@ -18,7 +18,7 @@ from tzx.runtime.features.node import Node
 from tzx.runtime.features.operators.id import IdOperator
 from tzx.runtime.features.operators.raw import RawOperator
 from tzx.runtime.features.outputs import DenseOutput, SparseOutput
-from tzx.runtime.features.ragged import Float32, Ragged
+from tzx.runtime.features.ragged import Float32, Ragged, ones
 
 NUMERIC = b"0123456789.-"
 
@@ -76,8 +76,10 @@ def _numbers(nodes: Sequence[Node], columns: Sequence[pa.Array]) -> list[Ragged]
         made: Float32 = numbers.astype(np.float32)
     if len(missing):
         made[missing] = defaults[missing // rows, 0]
-    ones = np.ones(rows, np.int32)
-    return [Ragged(made[i * rows : (i + 1) * rows], ones, column=node.inputs[0].column) for i, node in enumerate(nodes)]
+    lengths = ones(rows)
+    return [
+        Ragged(made[i * rows : (i + 1) * rows], lengths, column=node.inputs[0].column) for i, node in enumerate(nodes)
+    ]
 
 
 def _places(columns: Sequence[pa.Array]) -> Int64:

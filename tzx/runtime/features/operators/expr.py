@@ -13,7 +13,7 @@ from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.expression import Expression, Operand, Vectors, parse_expression
 from tzx.runtime.features.numbers import to_floats
 from tzx.runtime.features.operators.base import layout_of
-from tzx.runtime.features.ragged import Bool, Ragged, align, head_values
+from tzx.runtime.features.ragged import Bool, Ragged, align, head_values, is_complete, ones
 from tzx.runtime.features.reading import Layout
 
 
@@ -41,7 +41,7 @@ class ExprOperator:
         """Numbers."""
         numbers = align([ragged.with_values(to_floats(ragged)) for ragged in inputs], self.is_sequence)
         present = None
-        if not all(ragged.lengths.all() for ragged in numbers):
+        if not all(is_complete(ragged.lengths) for ragged in numbers):
             present = np.logical_and.reduce([ragged.lengths > 0 for ragged in numbers])
         variables = {name: _operand(ragged, present) for name, ragged in zip(self.names, numbers, strict=True)}
         result = self.expression.over_vectors(variables, np.nan if self.fill is None else self.fill)
@@ -49,7 +49,7 @@ class ExprOperator:
 
     def _in_slots(self, result: Operand, present: Bool | None, like: Ragged) -> Ragged:
         """Put the numbers of the present slots, None for all, to where these are."""
-        lengths: Int32 = np.ones(len(like.lengths), np.int32) if present is None else present.astype(np.int32)
+        lengths: Int32 = ones(len(like.lengths)) if present is None else present.astype(np.int32)
         if isinstance(result, Vectors):
             values = result.values
             lengths[slice(None) if present is None else present] = result.lengths

@@ -8,7 +8,7 @@ import numpy as np
 from tzx.runtime.features.declared import Declared, Input
 from tzx.runtime.features.normalizers import Normalizer, parse_normalizer
 from tzx.runtime.features.operators.base import layout_of, normalized
-from tzx.runtime.features.ragged import Ragged, bad_slot, head_values
+from tzx.runtime.features.ragged import Ragged, all_hold, bad_slot, head_values
 from tzx.runtime.features.reading import Layout
 
 
@@ -28,7 +28,7 @@ class RawOperator:
         return normalized(ragged, self.normalizer)
 
     def _check_width(self, ragged: Ragged) -> None:
-        if len(ragged.lengths) and int(ragged.lengths.min()) == int(ragged.lengths.max()) == self.width:
+        if all_hold(ragged, self.width):
             return
         wrong = (ragged.lengths != self.width) & (ragged.lengths != 0)
         if self.width and wrong.any():
