@@ -41,9 +41,10 @@ class Source:
                 raise BadValue(f"feature:{entry.name}", None, "the feature that is read here could not be made")
             return self.made[entry.name]
         key = (entry, layout, masked)
-        if key not in self.cache:
-            self.cache[key] = self._read(entry, layout, masked)
-        return self.cache[key]
+        found = self.cache.get(key)
+        if found is None:
+            found = self.cache[key] = self._read(entry, layout, masked)
+        return found
 
     def _read(self, entry: Input, layout: Layout, masked: bool) -> Ragged:
         """Read a column; when tolerant, without the slots that cannot be read."""
