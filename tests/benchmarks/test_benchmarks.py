@@ -8,13 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import warm
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def _run(script: str, folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, BENCHMARKS / script, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    return warm.run([BENCHMARKS / script, *args], cwd=folder, timeout=600)
 
 
 def _load(script: str) -> ModuleType:
@@ -140,5 +140,5 @@ def test_the_results_page_is_made_of_the_rows_beside_it(folder: Path):
 @pytest.mark.slow
 def test_every_entry_of_the_results_is_a_model():
     code = "import results as r; [r._count_parameters(r.config_of(e)) for e in r.ENTRIES.values()]"
-    done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
+    done = warm.run(["-c", code], cwd=BENCHMARKS)
     assert done.returncode == 0, done.stderr

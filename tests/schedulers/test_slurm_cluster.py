@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from movielens_job import local_metrics, metrics
+from movielens_job import data, local_metrics, metrics
 from torchx.specs import AppDef, AppState, Resource, Role, is_terminal
 
 from tzx_schedulers import _slurm_jobs as jobs
@@ -271,14 +271,12 @@ def test_two_nodes_reduce(cluster: Cluster, home: Path, nnodes: str) -> None:
 
 
 def test_training_goes_on_from_its_checkpoint(cluster: Cluster, home: Path) -> None:
-    with_data = ROOT / "data" / "movielens"
-    if not with_data.is_dir():
-        pytest.skip("data/movielens is not there; `make quickstart` prepares it")
+    (home / "data").symlink_to(data())
     model = home / "model"
+    config = str(ROOT / "examples" / "deepfm_movielens.config")
     launcher = ["-m", "tzx.apps.torchrun", "--nnodes", "2", "--nproc_per_node", "1", "-m", "tzx.apps.train"]
-    flags = ["--config", "examples/deepfm_movielens.config", "--model_dir", str(model)]
-    os.chdir(ROOT)
-    number = cluster.submit([*launcher, *flags, "--set", "train_config.num_epochs=20"], replicas=2, retries=1, mem=2000)
+    flags = ["--config", config, "--model_dir", str(model), "--set", "train_config.num_epochs=6"]
+    number = cluster.submit([*launcher, *flags], replicas=2, retries=1, mem=2000)
     cluster.until(lambda: list(model.glob("model.ckpt-*/COMMITTED")), 90)
     victim = cluster.until(lambda: trainers(model), 10)[0]
     os.kill(victim, 9)
