@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from torchx.specs import AppDef, Role
 
+from .contract import hidden
+
 T = TypeVar("T")
 _SECONDS = 300
 
@@ -58,7 +60,9 @@ def _processes(words: Sequence[str]) -> int:
 def _tables(words: Sequence[str], role: Role, processes: int, here: bool) -> str:
     """The output of the plan app, or one line that says why there is none."""
     configs, modules = _values(words, "--config", "--pipeline_config_path"), _values(words, "--user_module")
-    unseen = next((path for path in (*configs, *modules) if not _can_be_read(path)), "" if configs else "its config")
+    plans = _values(words, "--plan")
+    files = [*configs, *(name for name in modules if name.endswith(".py")), *plans]
+    unseen = next((path for path in files if not Path(path).is_file()), "" if configs else "its config")
     if unseen:
         return f"tables: not shown, as {unseen} cannot be read here"
     if importlib.util.find_spec("torch") is None:
@@ -66,6 +70,7 @@ def _tables(words: Sequence[str], role: Role, processes: int, here: bool) -> str
     flags = [f"--config={configs[-1]}", *(f"--user_module={name}" for name in modules)]
     for name in ("--set", "--edit_config_json"):
         flags += [f"{name}={value}" for value in _values(words, name)]
+    flags += [f"--set=train_config.sharding_planner.plan_file={path}" for path in plans]
     flags += [f"--world-size={role.num_replicas * processes}", f"--local-world-size={processes}"]
     flags += [f"--device={'gpu' if role.resource.gpu > 0 else 'cpu'}"]
     flags += [f"--host-memory-gib={role.resource.memMB / 1024}"] if role.resource.memMB > 0 and not here else []
@@ -88,10 +93,5 @@ def _output(command: list[str]) -> str:
     except subprocess.TimeoutExpired:
         return f"tables: not shown, as planning them takes more than {_SECONDS} s"
     if done.returncode == 0:
-        return done.stdout.strip("\n")
-    return f"tables: no plan: {done.stderr.strip().removeprefix('error: ')}"
-
-
-def _can_be_read(path: str) -> bool:
-    """Whether it is a file, or a module by its name."""
-    return Path(path).is_file() or (bool(path) and path.replace(".", "_").isidentifier())
+        return hidden(done.stdout.strip("\n"))
+    return hidden(f"tables: no plan: {done.stderr.strip().removeprefix('error: ')}")

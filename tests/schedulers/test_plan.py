@@ -72,6 +72,17 @@ def test_nothing_is_planned_until_somebody_looks(home: Path, monkeypatch: pytest
 def test_a_config_that_is_elsewhere(home: Path) -> None:
     text = shown(components.train(config="oss://bucket/x.config"))
     assert text.endswith("\ntables: not shown, as oss://bucket/x.config cannot be read here")
+    text = shown(components.train("--plan", "oss://bucket/plan", config=CONFIG))
+    assert text.endswith("\ntables: not shown, as oss://bucket/plan cannot be read here")
+
+
+def test_a_plan_and_code_of_the_users_own(asked: None, tmp_path: Path) -> None:
+    for name in ("plan", "mine.py"):
+        (tmp_path / name).touch()
+    given = {"config": CONFIG, "user_module": str(tmp_path / "mine.py")}
+    text = shown(components.train("--plan", str(tmp_path / "plan"), "--user_module=my.package", **given))
+    assert f"--user_module={tmp_path}/mine.py --user_module=my.package" in text
+    assert f"--set=train_config.sharding_planner.plan_file={tmp_path}/plan" in text
 
 
 def test_without_torch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +92,11 @@ def test_without_torch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "code, text",
-    [("print('user_emb')", "user_emb"), ("import sys; sys.exit('error: too large')", "tables: no plan: too large")],
+    [
+        ("print('user_emb')", "user_emb"),
+        ("import sys; sys.exit('error: too large')", "tables: no plan: too large"),
+        ("import sys; sys.exit('error: oss://me:hunter2@b')", "tables: no plan: oss://me:***@b"),
+    ],
 )
 def test_what_the_app_says(code: str, text: str) -> None:
     assert _plan._output([sys.executable, "-S", "-c", code]) == text
