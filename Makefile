@@ -1,7 +1,7 @@
 # make install     an environment in .venv with everything (GPU=1 for the CUDA builds, PYTHON=python3.12 to choose)
 # make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
 # make test        the whole suite
-# make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (a quarter)
+# make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (a quarter), 20 stopped
 # make lint        ruff, mypy and the import floors
 # make bench       every speed that the documents state, as a table (half an hour)
 # make bench-check the same speeds as ratios, compared with the stored ones
@@ -32,7 +32,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs $(TESTS)
 
 soak: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --soak 2000 tests/runtime/features tests/runtime/training/test_ranks.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --soak 2000 tests/runtime/features tests/runtime/training/test_ranks.py tests/runtime/training/test_signals.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -26,6 +26,13 @@ OPTIMIZERS = {
     "lars_sgd": "weight_decay: 0.1 momentum: 0.9",
 }
 
+SEQUENCE = """
+feature_configs { sequence_id_feature { feature_name: "seen" expression: "item:item" hash_bucket_size: 64
+  embedding_dim: 8 sequence_length: 5 embedding_constraints { sharding_types: "row_wise" } } }
+feature_configs { raw_feature { feature_name: "price\""""
+ENCODED = """feature_groups { sequence_groups { group_name: "past" feature_names: ["item", "seen"] }
+  sequence_encoders { pooling_encoder { input: "past" } }"""
+
 
 def moved_rows(before, after):
     """Rows of each table that differ in any piece."""
@@ -52,10 +59,11 @@ def uneven_ends(job: Job) -> None:
         old, statistics = pieces(session), buffers(session)
         losses = step(loop, batch)
         touched = [None, None]
-        own = {name: set() if batch.is_filler else set(batch.ids_of(name)[0].tolist()) for name in ("user", "item")}
+        ids = {name: batch.ids_of(name)[0] for name in ("user", "item")} | {"seen": batch.sequences["seen"].values}
+        own = {name: set() if batch.is_filler else set(values.tolist()) for name, values in ids.items()}
         dist.all_gather_object(touched, own)
         moved = moved_rows(old, pieces(session))
-        for table in ("user", "item"):
+        for table in own:
             wanted = touched[0][table] | touched[1][table]
             assert moved[f"{table}_emb"] <= wanted, (table, moved, wanted)
             everywhere = [None, None]
@@ -82,6 +90,8 @@ def test_no_row_state_or_statistic_moves_for_a_rank_without_data(runner, config_
         "hidden_units: [32, 16]": "hidden_units: [8] use_bn: true",
         "num_buckets: 50": 'num_buckets: 50 embedding_constraints { sharding_types: "row_wise" }',
         "hash_bucket_size: 64": 'hash_bucket_size: 64 embedding_constraints { sharding_types: "data_parallel" }',
+        'feature_configs { raw_feature { feature_name: "price"': SEQUENCE,
+        'feature_groups { group_name: "deep"': f'{ENCODED} group_name: "deep"',
         "batch_size: 100": "batch_size: 5",
     }.items():
         assert old in config_text
