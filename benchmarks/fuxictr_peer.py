@@ -13,6 +13,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import torch
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch import layers
@@ -20,6 +21,7 @@ from fuxictr.pytorch.models import BaseModel
 from fuxictr.pytorch.torch_utils import seed_everything
 from peer_training import DENSE, HIDDEN, Arrays, Settings, Specs, TwoOptimizers, load, print_figures, read_settings
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, default_collate
 from turns import Turns
 
 
@@ -248,6 +250,23 @@ class Rows:
             yield {name: array[part] for name, array in self.arrays.items()}
 
 
+class LoadedRows(DataLoader):
+    """Batches as FuxiCTR's own npz loader makes them, on the rows of one matrix, in one worker process."""
+
+    def __init__(self, arrays: Arrays, batch: int) -> None:
+        columns = [array if array.dim() > 1 else array.unsqueeze(1) for array in arrays.values()]
+        whole = any(column.dtype.is_floating_point for column in columns)
+        matrix = np.concatenate([column.numpy() for column in columns], axis=1, dtype=float if whole else np.int64)
+        self._kinds = {name: (array.dim() > 1, array.dtype) for name, array in arrays.items()}
+        self._widths = [column.shape[1] for column in columns]
+        super().__init__(matrix, batch_size=batch, shuffle=True, num_workers=1, collate_fn=self._columns)
+
+    def _columns(self, rows: list[np.ndarray]) -> Arrays:
+        parts = default_collate(rows).split(self._widths, dim=1)
+        named = zip(self._kinds.items(), parts, strict=True)
+        return {name: (part if wide else part[:, 0]).to(kind) for (name, (wide, kind)), part in named}
+
+
 def feature_map(specs: Specs, arrays: Arrays) -> FeatureMap:
     """FuxiCTR's description of the fields; bags are its sequences, summed as tzx sums them."""
     fields = FeatureMap("movielens", "")
@@ -272,7 +291,7 @@ def feature_map(specs: Specs, arrays: Arrays) -> FeatureMap:
     return fields
 
 
-def train(model: Peer, rows: Rows, settings: Settings) -> Turns:
+def train(model: Peer, rows: Rows | LoadedRows, settings: Settings) -> Turns:
     """FuxiCTR's training step on every batch; its own loop does no more than this, and draws a progress bar."""
     turns = Turns(settings.window, settings.turns)
     model.optimizer = TwoOptimizers(model, settings, turns.step)
@@ -294,7 +313,9 @@ def main() -> None:
     dense = train_part[DENSE].shape[1] if DENSE in train_part else 0
     with tempfile.TemporaryDirectory() as root:
         model = MODELS[settings.model](feature_map(specs, train_part), dense, root, settings.init_std)
-        turns = train(model, Rows(train_part, settings.batch, shuffled=True), settings)
+        loaded = settings.own_loader
+        rows = LoadedRows(train_part, settings.batch) if loaded else Rows(train_part, settings.batch, shuffled=True)
+        turns = train(model, rows, settings)
         scores = model.predict(Rows(test_part, settings.batch, shuffled=False))
     print_figures(model, turns, settings, test_part["label"], scores)
 

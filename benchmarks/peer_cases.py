@@ -27,7 +27,7 @@ class Case:
     model: str
     text: str = ""
     most: int = 0
-    libraries: tuple[str, ...] = ("fuxictr", "deepctr-torch")
+    libraries: tuple[str, ...] = ("fuxictr", "fuxictr, step only", "deepctr-torch")
 
     @property
     def is_criteo(self) -> bool:
@@ -88,7 +88,7 @@ def _dcn_v2(rank: int) -> str:
 
 
 # A cross of rank 215 has as many weights as the full matrix over 429 columns that the other libraries have.
-_ONE = ("fuxictr",)
+_ONE = ("fuxictr", "fuxictr, step only")
 CASES = {
     "deepfm": Case("DeepFM", _DEEPFM),
     "dcn_v2": Case("DCNV2", _dcn_v2(64)),

@@ -34,7 +34,7 @@ def _line(case: str, library: str, rows: Sequence[Row]) -> str:
     aucs = [r["auc"] for r in results]
     deviation = f" \u00b1 {statistics.stdev(aucs):.4f}" if len(aucs) > 1 else ""
     cells = [
-        case,
+        case if library == "tzx" else "",
         library,
         f"{steps * rows[0]['batch'] / statistics.median(seconds):,.0f}",
         "" if library == "tzx" else f"{times_faster(rows, library):.2f} x",

@@ -36,6 +36,7 @@ class Settings:
     init_std: float
     window: int
     turns: bool
+    own_loader: bool
 
 
 def read_settings(library: str, models: list[str], about: str | None) -> Settings | None:
@@ -52,6 +53,7 @@ def read_settings(library: str, models: list[str], about: str | None) -> Setting
     parser.add_argument("--init_std", type=float, default=1e-4, help="that embeddings start with")
     parser.add_argument("--window", type=int, default=10, help="steps whose time is taken together")
     parser.add_argument("--turns", action="store_true", help="wait for a line on standard input after each window")
+    parser.add_argument("--own_loader", action="store_true", help="read by the library's loader if there is a choice")
     args = vars(parser.parse_args())
     if args.pop("list"):
         print(json.dumps({"models": sorted(models), library: version(library), "torch": version("torch")}))

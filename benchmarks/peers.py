@@ -28,7 +28,11 @@ from peer_table import table
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "benchmarks"
-SCRIPTS = {"fuxictr": HERE / "fuxictr_peer.py", "deepctr-torch": HERE / "deepctr_peer.py"}
+SCRIPTS = {
+    "fuxictr": ("fuxictr", "fuxictr_peer.py", "--own_loader"),
+    "fuxictr, step only": ("fuxictr", "fuxictr_peer.py"),
+    "deepctr-torch": ("deepctr-torch", "deepctr_peer.py"),
+}
 # deepctr-torch imports requests and does not ask for it.
 PACKAGES = {"fuxictr": ("fuxictr==2.3.10",), "deepctr-torch": ("deepctr-torch==0.3.0", "requests")}
 Figures = dict[str, Any]
@@ -149,8 +153,9 @@ def _commands(case: Case, seed: int, args: argparse.Namespace, folder: Path) -> 
     }
     words = [str(word) for pair in flags.items() for word in pair]
     for library in case.libraries:
-        python = args.venvs / library / "bin" / "python"
-        commands[library] = [str(python), str(SCRIPTS[library]), *words, "--turns"]
+        environment, script, *more = SCRIPTS[library]
+        python = args.venvs / environment / "bin" / "python"
+        commands[library] = [str(python), str(HERE / script), *words, "--turns", *more]
     return commands
 
 
@@ -173,7 +178,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the other libraries")
     parser.add_argument("--venvs", type=Path, default=ROOT.parent / "peers", help="where the environments lie")
     parser.add_argument("--results", type=Path, default=HERE / "peers.jsonl")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.venvs, args.results = args.venvs.resolve(), args.results.resolve()
     if unknown := sorted(set(args.cases) - set(CASES)):
         parser.error(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")

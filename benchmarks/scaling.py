@@ -19,7 +19,7 @@ from pathlib import Path
 from cases import CASES
 from machine import facts, show
 from peer_cases import CASES as PEER_CASES
-from rows import generated, spread_ids
+from rows import generated, smaller_tables, spread_ids
 from train import result, train
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
@@ -71,7 +71,7 @@ def table(size: int) -> dict[str, float]:
     feature = next(f.id_feature for f in config.feature_configs if f.id_feature.feature_name == GROWN)
     feature.num_buckets = size
     feature.init_fn = ""
-    data = spread_ids(generated("criteo_hashed", 500_000, 50_000), GROWN, size)
+    data = spread_ids(smaller_tables(generated("criteo_hashed", 500_000, 50_000), 100_000), GROWN, size)
     config.train_input_path = f"{data}/train/*.parquet"
     with tempfile.TemporaryDirectory(prefix="tzx-benchmark-") as scratch:
         config.model_dir = scratch
