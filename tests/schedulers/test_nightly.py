@@ -89,11 +89,13 @@ CLOUDS = ("pai_dlc", "emr")  # others can read what they are told: secrets are g
 # All in one process: starting torchx forty times would be most of the time. The plans are tested in test_plan.py.
 DRY_RUNS = """
 import contextlib, io, json, sys
+from torchx.cli.argparse_util import ArgOnceAction, torchxconfig
 from torchx.cli.main import main
 from tzx_schedulers import _plan
 _plan._output = lambda command: ""
 shown = {}
 for key, words in json.load(sys.stdin).items():
+    torchxconfig.called_args, ArgOnceAction.called_args = set(), set()  # what a command line may have once
     with contextlib.redirect_stdout(io.StringIO()) as out:
         main(["run", "--dryrun", *words])
     shown[key] = out.getvalue()
