@@ -58,7 +58,9 @@ ENTRIES: dict[str, Entry] = {
     "DLRM": Entry("dlrm { final { hidden_units: [256, 128] } }", ("sparse",)),
     "DCNV1": Entry(f"dcn_v1 {{ cross {{ cross_num: 3 }} {DEEP} {FINAL} }}"),
     "DCNV2": Entry(f"dcn_v2 {{ cross {{ cross_num: 3 low_rank: 112 }} {DEEP} {FINAL} }}"),
-    "xDeepFM": Entry(f"xdeepfm {{ cin {{ cin_layer_size: [32, 32] }} {DEEP} {FINAL} }}", ("wide", "deep")),
+    "xDeepFM": Entry(
+        f"xdeepfm {{ cin {{ cin_layer_size: [32, 32] }} {DEEP} {FINAL} wide_embedding_dim: 4 }}", ("wide", "deep")
+    ),
     "MaskNet": Entry(f"mask_net {{ mask_net_module {{ {_MASK_NET} }} }}"),
     "WuKong": Entry(
         f"wukong {{ {_WUKONG} {_WUKONG} final {{ hidden_units: [256, 128] }} }}", ("sparse",), init_std=0.01
