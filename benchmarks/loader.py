@@ -4,6 +4,7 @@ python benchmarks/loader.py                       finished ids in the Criteo lay
 python benchmarks/loader.py --case raw            raw strings: hashing and normalising (FG_DAG)
 python benchmarks/loader.py --case sequences      the Taobao layout: three click histories and 19 other columns
 
+Worker processes start anew in every pass, which takes about a second: give them a million rows or more.
 The first pass warms caches and compiles kernels and is not counted; the figure is the median of `--passes` more.
 """
 

@@ -20,8 +20,10 @@ from tzx.runtime.data import cores, loader
 from tzx.runtime.data.batch import Batch, map_tensors
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
+from tzx.runtime.data.worker import warm_up
 from tzx.runtime.data.workers import Worker, WorkerError, useful_workers
 from tzx.runtime.errors import DataError, TransientError
+from tzx.runtime.features.arrays import FeatureData
 from tzx.runtime.protos import data_pb2
 
 Make = Callable[..., DataLoader]
@@ -320,3 +322,19 @@ def test_the_choice_is_logged_once(
         list(loader.epoch(1))
     messages = [r.getMessage() for r in caplog.records if "worker" in r.getMessage() and r.levelname == "INFO"]
     assert messages == ["train data: 5 worker processes beside the loader's thread (there are only 40 batches)"]
+
+
+def test_a_worker_makes_a_row_before_it_is_ready() -> None:
+    made: list[pa.RecordBatch] = []
+
+    class Features:
+        def generate(self, batch: pa.RecordBatch, is_training: bool = False) -> dict[str, FeatureData]:
+            made.append(batch)
+            raise DataError("the value is missing and there is no default")
+
+        def take_bad_values(self) -> dict[str, int]:
+            return {}
+
+    schema = pa.schema({"a": pa.string(), "b": pa.list_(pa.int64()), "c": pa.map_(pa.string(), pa.float32())})
+    warm_up(Features(), schema)
+    assert [batch.num_rows for batch in made] == [1] and made[0].schema == schema

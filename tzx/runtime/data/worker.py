@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tzx.runtime.data.channel import Channel, map_memory, new_memory
 from tzx.runtime.data.flat import Bytes
-from tzx.runtime.data.transform import Transform
+from tzx.runtime.data.transform import FeatureGenerator, Transform
 
 
 def main(descriptor: int) -> None:
@@ -37,6 +37,7 @@ def _serve(channel: Channel) -> None:
         _, setup = channel.receive()
         with _open(setup) as memory:
             transform, schema = pickle.loads(memory)
+        warm_up(transform.features, schema)
         channel.send("ready")
     except (EOFError, ConnectionError):
         raise
@@ -53,6 +54,14 @@ def _serve(channel: Channel) -> None:
                 raise
             except BaseException as error:
                 channel.send(failure(error))
+
+
+def warm_up(features: FeatureGenerator, schema: pa.Schema) -> None:
+    """Load what is compiled, half a second, while the loader still makes batches itself: it would wait for it later."""
+    empty = pa.RecordBatch.from_arrays([pa.nulls(1, field.type) for field in schema], schema=schema)
+    # A row without values is no row that every feature can be made of.
+    with contextlib.suppress(Exception):
+        features.generate(empty)
 
 
 def _answer(channel: Channel, transform: Transform, batch: pa.RecordBatch, key: tuple[int, ...]) -> None:
