@@ -170,3 +170,64 @@ def test_a_batch_without_ids_changes_nothing():
 
 def test_only_optimizers_that_look_at_whole_rows_mind_split_columns():
     assert {name for name, rule in RULES.items() if not rule.sees_whole_rows} == {"exact_sgd", "exact_adagrad", "adam"}
+
+
+def wide_batch(seed):
+    """Enough ids for several threads, most of them in a few rows of one table, in bags of 0 to 3."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 4, 3 * 1500)
+    ids = rng.zipf(1.3, lengths.sum()) % np.repeat([50_000, 50_000, 70], lengths.reshape(3, -1).sum(axis=1))
+    return torch.from_numpy(ids), torch.from_numpy(np.concatenate([[0], lengths.cumsum()]))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "rowwise_adagrad", "adam"])
+def test_results_do_not_depend_on_the_number_of_threads(kind, pooled):
+    outputs = []
+    for threads in (1, 2, 5):
+        tables = make(RowTables, OPTIMIZERS[kind], [(50_000, 16), (70, 16)], [0, 0, 1], pooled)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            for seed in (1, 2):
+                output = tables(*wide_batch(seed))
+                output.backward(torch.randn(output.shape, generator=torch.Generator().manual_seed(seed)))
+        finally:
+            torch.set_num_threads(before)
+        states = [s for of_table in tables.get_optimizer_state() for s in of_table.values()]
+        outputs.append([output.detach(), *tables.split_embedding_weights(), *states])
+    for other in outputs[1:]:
+        assert all(map(torch.equal, outputs[0], other))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "rowwise_adagrad", "adam"])
+def test_compiled_loops_equal_tensor_operations(kind, pooled, monkeypatch):
+    found = []
+    for compiled in (True, False):
+        monkeypatch.setattr(RowTables, "_is_host", property(lambda self, compiled=compiled: compiled))
+        tables = make(RowTables, OPTIMIZERS[kind], [(50_000, 16), (70, 16)], [0, 0, 1], pooled, learning_rate=0.05)
+        for seed in (1, 2):
+            output = tables(*wide_batch(seed))
+            output.backward(torch.randn(output.shape, generator=torch.Generator().manual_seed(seed)))
+        found.append([output.detach(), *tables.split_embedding_weights()])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_an_id_of_another_threads_share_that_has_no_row_is_named(pooled):
+    tables = make(
+        RowTables, OPTIMIZERS["sgd"], [(50_000, 16), (70, 16)], [0, 0, 1], pooled, table_names=["big", "small"]
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for bad, place in ((70, -1), (-1, -1), (50_000, 5)):
+            ids, offsets = wide_batch(1)
+            ids[place] = bad
+            name, last = ("small", 69) if place == -1 else ("big", 49_999)
+            with pytest.raises(DataError, match=f"table '{name}': id {bad} is outside its rows 0 to {last}"):
+                tables(ids, offsets)
+    finally:
+        torch.set_num_threads(before)

@@ -1,15 +1,15 @@
-"""Tables whose rows are looked up and updated by plain tensor operations: what TorchRec builds in place of FBGEMM's
-kernel where that has none.
+"""Tables whose rows are looked up and updated here: what TorchRec builds on CPU in place of FBGEMM's kernel.
 
-FBGEMM fuses three optimizers on CPU, and rows of a multiple of 4 floats; here every optimizer and every width works.
-Neighbouring tables of one width lie in one tensor, so a batch costs one lookup, one sort of its ids and one update,
-however many tables there are. The backward pass sums the gradients of equal ids, then updates the touched rows.
+FBGEMM fuses three optimizers on CPU, for rows of a multiple of 4 floats, and takes two to three times as long; here
+every optimizer and every width works. Neighbouring tables of one width lie in one tensor, so a batch costs one lookup,
+one sort of its ids and one update, however many tables there are. The backward pass sums the gradients of equal ids,
+then updates the touched rows: in compiled loops where `host_rows` has them, else by plain tensor operations.
 
 Legend: N ids, U touched rows, F features, B rows of the batch, D width of a run of tables.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
 
@@ -19,6 +19,8 @@ from fbgemm_gpu.split_embedding_configs import EmbOptimType, SparseType
 from fbgemm_gpu.split_table_batched_embeddings_ops_training import PoolingMode
 from torch import Tensor, nn
 
+from tzx.runtime.embedding import host_rows
+from tzx.runtime.embedding.row_runs import Ids, Run
 from tzx.runtime.embedding.row_updates import RULES, Hyper, Rule, TouchedRows, WeightDecay
 from tzx.runtime.errors import DataError
 
@@ -26,22 +28,6 @@ _DECAY_MODES: dict[str, WeightDecay] = {"L2": "l2", "DECOUPLE": "decouple"}
 
 # Touched rows, rising, their gradients and the number of all rows, to those that any rank touched.
 Exchange = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Neighbouring tables of one width: views of their weights and states, and where their features lie."""
-
-    weight: Tensor  # [rows of all its tables, D]
-    states: tuple[Tensor, ...]
-    features: slice
-    first_rows: Tensor  # row of `weight` at which the feature's table begins
-    last_ids: Tensor  # largest id that the feature's table has
-
-    @property
-    def dim(self) -> int:
-        """Width of its tables."""
-        return self.weight.shape[1]
 
 
 class RowTables(nn.Module):
@@ -75,6 +61,7 @@ class RowTables(nn.Module):
         self._names = list(options.get("table_names") or map(str, range(len(self.embedding_specs))))
         self._features = list(feature_table_map)
         optimizer = options.get("optimizer", EmbOptimType.EXACT_SGD)
+        self._optimizer = optimizer.value
         self._rule: Rule = RULES[optimizer.value]
         self._hyper = _hyper(options)
         self._lr = float(options.get("learning_rate", 0.01))
@@ -92,7 +79,8 @@ class RowTables(nn.Module):
 
     def forward(self, indices: Tensor, offsets: Tensor, per_sample_weights: Tensor | None = None) -> Tensor:
         """Look up ids [N] of bags delimited by offsets [F * B + 1], feature by feature."""
-        return cast(Tensor, _Lookup.apply(self._trigger, self, indices, offsets, per_sample_weights))
+        batch = (offsets.numel() - 1) // max(len(self._features), 1)
+        return cast(Tensor, _Lookup.apply(self._trigger, self, Ids(indices, offsets, per_sample_weights, batch)))
 
     def split_embedding_weights(self) -> list[Tensor]:
         """The weight of each table, as a view [rows, width]."""
@@ -124,42 +112,73 @@ class RowTables(nn.Module):
     def reset_cache_states(self) -> None:
         """There is no cache to reset."""
 
-    def lookup(self, indices: Tensor, offsets: Tensor, weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Rows or sums of rows, and the ids of each run as rows of its weight."""
-        batch = (offsets.numel() - 1) // max(len(self._features), 1)
-        outputs, ids = [], []
+    def lookup(self, ids: Ids) -> Tensor:
+        """Rows or sums of rows."""
+        if self._is_host:
+            return self._compiled_lookup(ids)
+        outputs = []
         for run in self._runs:
-            bounds = offsets[run.features.start * batch : run.features.stop * batch + 1]
+            bounds = ids.bounds(run)
             first, last = int(bounds[0]), int(bounds[-1])
-            rows_N = self._rows(run, indices[first:last], bounds[::batch].diff() if batch else None)
-            ids.append(rows_N)
-            scale = None if weights is None else weights[first:last]
+            rows_N = self._rows(run, ids.values[first:last], bounds)
+            scale = None if ids.weights is None else ids.weights[first:last]
             outputs.append(
-                _sums(run, rows_N, bounds - first, scale, batch) if self.pooled else run.weight.index_select(0, rows_N)
+                _sums(run, rows_N, bounds - first, scale, ids.batch)
+                if self.pooled
+                else run.weight.index_select(0, rows_N)
             )
         joined = torch.cat(outputs, dim=1 if self.pooled else 0) if len(outputs) != 1 else outputs[0]
-        return joined.float(), ids
+        return joined.float()
 
-    def update(self, gradient: Tensor, ids: Sequence[Tensor], offsets: Tensor, weights: Tensor | None) -> None:
-        """Update the rows that `ids` touched, from the gradient of what `lookup` gave."""
+    def update(self, gradient: Tensor, ids: Ids) -> None:
+        """Update the rows that the ids touched, from the gradient of what `lookup` gave."""
         self.step += 1
         if self._max_gradient is not None:
             gradient = gradient.clamp(-self._max_gradient, self._max_gradient)
-        column = first = 0
-        for run, rows_N in zip(self._runs, ids, strict=True):
-            scale = None if weights is None else weights[first : first + rows_N.numel()]
-            if self.pooled:
-                bags_N = _bags(run, offsets, self._batch(offsets))
-                width = run.dim * (run.features.stop - run.features.start)
-                part = gradient[:, column : column + width].reshape(-1, run.dim)
-                column += width
-            else:
-                bags_N, part = None, gradient[first : first + rows_N.numel()]
-            first += rows_N.numel()
-            self._update_rows(run, *sum_by_row(rows_N, part.contiguous(), bags_N, scale))
+        compiled = self._is_host and self.exchange is None and self._optimizer in host_rows.OPTIMIZERS
+        column = 0
+        for run in self._runs:
+            bags = self._bags(run, ids, column) if compiled else None
+            if bags is not None:
+                host_rows.update(self._optimizer, run, bags, gradient, (self._lr, self.step, self._hyper))
+            elif not compiled:
+                self._update_rows(run, *self._summed(run, gradient, ids, column))
+            column += run.width
 
-    def _batch(self, offsets: Tensor) -> int:
-        return (offsets.numel() - 1) // max(len(self._features), 1)
+    @property
+    def _is_host(self) -> bool:
+        return self.weights_host.device.type == "cpu" and self.weights_host.dtype == torch.float32
+
+    @property
+    def _width(self) -> int:
+        return sum(run.width for run in self._runs)
+
+    def _compiled_lookup(self, ids: Ids) -> Tensor:
+        output = torch.empty((ids.batch, self._width) if self.pooled else (ids.values.numel(), self._runs[0].dim))
+        column = 0
+        for run in self._runs:
+            bags = self._bags(run, ids, column)
+            if bags is not None and host_rows.look_up(run, bags, output) != host_rows.FINE:
+                bounds = ids.bounds(run)
+                raise DataError(self._out_of_range(run, ids.values[int(bounds[0]) : int(bounds[-1])], bounds))
+            column += run.width
+        return output
+
+    def _bags(self, run: Run, ids: Ids, column: int) -> host_rows.Bags | None:
+        return host_rows.make_bags(run, ids, *((self._width, column) if self.pooled else ()))
+
+    def _summed(self, run: Run, gradient: Tensor, ids: Ids, column: int) -> tuple[Tensor, Tensor]:
+        """Touched rows and the sums of their gradients."""
+        bounds = ids.bounds(run)
+        first, last = int(bounds[0]), int(bounds[-1])
+        rows_N = ids.values[first:last] + torch.repeat_interleave(run.first_rows, _counts(run, bounds))
+        scale = None if ids.weights is None else ids.weights[first:last]
+        if self.pooled:
+            bags_N = _bags(run, bounds, ids.batch)
+            part = gradient[:, column : column + run.width].reshape(-1, run.dim)
+        else:
+            bags_N, part = None, gradient[first:last]
+        return sum_by_row(rows_N, part.contiguous(), bags_N, scale)
 
     def _update_rows(self, run: Run, rows_U: Tensor, gradient_UD: Tensor) -> None:
         if self.exchange is not None:
@@ -179,16 +198,16 @@ class RowTables(nn.Module):
         for state, new in zip(run.states, touched.states, strict=True):
             state.index_copy_(0, rows_U, new)
 
-    def _rows(self, run: Run, ids_N: Tensor, counts_F: Tensor | None) -> Tensor:
+    def _rows(self, run: Run, ids_N: Tensor, bounds: Tensor) -> Tensor:
         """Ids as rows of the run; an id beyond its table would be a row of the next one, so it is an error."""
-        if counts_F is None or not ids_N.numel():
-            return ids_N.long()
+        counts_F = _counts(run, bounds)
         last_N = torch.repeat_interleave(run.last_ids, counts_F)
         if bool(((ids_N < 0) | (ids_N > last_N)).any()):
-            raise DataError(self._out_of_range(run, ids_N, counts_F))
+            raise DataError(self._out_of_range(run, ids_N, bounds))
         return ids_N + torch.repeat_interleave(run.first_rows, counts_F)
 
-    def _out_of_range(self, run: Run, ids_N: Tensor, counts_F: Tensor) -> str:
+    def _out_of_range(self, run: Run, ids_N: Tensor, bounds: Tensor) -> str:
+        counts_F = _counts(run, bounds)
         feature_N = torch.repeat_interleave(torch.arange(counts_F.numel(), device=counts_F.device), counts_F)
         bad = int(torch.nonzero((ids_N < 0) | (ids_N > run.last_ids[feature_N]))[0])
         table = self._features[run.features.start + int(feature_N[bad])]
@@ -225,16 +244,14 @@ class RowTables(nn.Module):
 
 class _Lookup(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, trigger: Tensor, tables: RowTables, *batch: Any) -> Tensor:  # type: ignore[override]
-        indices, offsets, weights = batch
-        output, ids = tables.lookup(indices, offsets, weights)
-        ctx.tables, ctx.ids, ctx.offsets, ctx.weights = tables, ids, offsets, weights
-        return output
+    def forward(ctx: Any, trigger: Tensor, tables: RowTables, ids: Ids) -> Tensor:  # type: ignore[override]
+        ctx.tables, ctx.ids = tables, ids
+        return tables.lookup(ids)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:  # type: ignore[override]
-        ctx.tables.update(gradient, ctx.ids, ctx.offsets, ctx.weights)
-        return (None,) * 5
+        ctx.tables.update(gradient, ctx.ids)
+        return None, None, None
 
 
 def _extended(first: Tensor, rows: int) -> Tensor:
@@ -253,11 +270,16 @@ def _sums(run: Run, rows_N: Tensor, bounds: Tensor, scale: Tensor | None, batch:
     return sums.view(-1, batch, run.dim).transpose(0, 1).reshape(batch, -1)
 
 
-def _bags(run: Run, offsets: Tensor, batch: int) -> Tensor:
+def _counts(run: Run, bounds: Tensor) -> Tensor:
+    """Ids of each feature of a run."""
+    batch = (bounds.numel() - 1) // max(run.first_rows.numel(), 1)
+    return bounds[::batch].diff() if batch else torch.zeros_like(run.first_rows)
+
+
+def _bags(run: Run, bounds: Tensor, batch: int) -> Tensor:
     """For each id, the row of the gradient, seen as [B * F, D], that its bag was pooled into."""
     features = run.features.stop - run.features.start
-    bounds = offsets[run.features.start * batch : run.features.stop * batch + 1]
-    rows_FB = torch.arange(batch * features, device=offsets.device).view(batch, features).t().reshape(-1)
+    rows_FB = torch.arange(batch * features, device=bounds.device).view(batch, features).t().reshape(-1)
     return torch.repeat_interleave(rows_FB, bounds.diff())
 
 

@@ -1,7 +1,7 @@
 """TorchRec's sharders, offering on each kind of device what works there.
 
 On CPU, TorchRec hides row-wise and grid sharding although they work, and offers UVM kernels, which fail. Data-parallel
-tables are ours on every device, see `replicated`; kernels that FBGEMM lacks on CPU are ours too, see `row_tables`.
+tables are ours on every device, see `replicated`; so are tables on CPU, see `row_tables`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from fbgemm_gpu.split_embedding_configs import EmbOptimType
-from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBatchedEmbeddingBagsCodegen
 from torch import nn
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig
 from torchrec.distributed import batched_embedding_kernel as kernels
@@ -33,9 +31,6 @@ POOLED_TYPES = (
 )
 SEQUENCE_TYPES = ("data_parallel", "table_wise", "column_wise", "row_wise")
 SPLITS_COLUMNS = ("column_wise", "table_column_wise", "grid_shard")
-ANY_WIDTH = "any_width"  # an optimizer option that keeps tables of odd widths in kernels of their own
-
-_FUSED_ON_CPU = (EmbOptimType.EXACT_SGD, EmbOptimType.EXACT_ADAGRAD, EmbOptimType.EXACT_ROWWISE_ADAGRAD)
 
 
 def make_sharders(device_type: str) -> list[ModuleSharder[nn.Module]]:
@@ -145,11 +140,11 @@ def _shard_partly(
 
 @contextmanager
 def _row_kernels(on_cpu: bool) -> Iterator[None]:
-    """Let TorchRec build our kernel where FBGEMM has none; it has no place to hand one in."""
+    """Let TorchRec build our tables on CPU; it has no place to hand them in."""
     replaced: dict[str, Any] = {}
     if on_cpu:
         replaced = {
-            "SplitTableBatchedEmbeddingBagsCodegen": _make_kernel,
+            "SplitTableBatchedEmbeddingBagsCodegen": RowTables,
             "_assert_local_cols_divisible_by_4": lambda config: None,
         }
     kept = {name: vars(kernels)[name] for name in replaced.keys() & vars(kernels).keys()}
@@ -158,13 +153,3 @@ def _row_kernels(on_cpu: bool) -> Iterator[None]:
         yield
     finally:
         vars(kernels).update(kept)
-
-
-def _make_kernel(**options: Any) -> nn.Module:
-    odd = options.pop(ANY_WIDTH, False) or any(spec[1] % 4 for spec in options["embedding_specs"])
-    optimizer = options.get("optimizer", EmbOptimType.EXACT_SGD)
-    # FBGEMM's pooled row-wise Adagrad ignores weight decay on CPU, without a word.
-    decays = optimizer == EmbOptimType.EXACT_ROWWISE_ADAGRAD and options.get("weight_decay", 0.0) != 0
-    if odd or decays or optimizer not in _FUSED_ON_CPU:
-        return RowTables(**options)
-    return SplitTableBatchedEmbeddingBagsCodegen(**options)

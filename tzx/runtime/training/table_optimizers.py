@@ -15,7 +15,6 @@ from torchrec.distributed.utils import optimizer_type_to_emb_opt_type
 
 from tzx.runtime.embedding.row_tables import RowTables
 from tzx.runtime.embedding.row_updates import RULES, Rule
-from tzx.runtime.embedding.sharders import ANY_WIDTH
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.optimizer_pb2 import SparseOptimizer, WeightDecayMode
 
@@ -54,9 +53,8 @@ def fuse_table_optimizer(config: SparseOptimizer, tables: Iterable[tuple[nn.Para
     """Attach the optimizer to table weights, given with whether they are trainable, before they are sharded."""
     options = getattr(config, which)
     for weight, trainable in tables:
-        extra = {ANY_WIDTH: True} if weight.shape[1] % 4 else {}
         cls, arguments = (_CLASSES[which], _arguments(options)) if trainable else (fused.SGD, {"lr": 0.0})
-        _apply_optimizer_in_backward(cls, [weight], arguments | extra)
+        _apply_optimizer_in_backward(cls, [weight], arguments)
 
 
 def _arguments(options: Message) -> dict[str, Any]:
