@@ -1,6 +1,6 @@
 # make install     an environment in .venv with everything (GPU=1 for the CUDA builds, PYTHON=python3.12 to choose)
 # make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
-# make test        the whole suite
+# make test        the whole suite, JOBS=2 files at a time
 # make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (a quarter), 20 stopped
 # make lint        ruff, mypy and the import floors
 # make bench       every speed that the documents state, as a table (half an hour)
@@ -10,6 +10,7 @@
 PYTHON ?= python3
 GPU ?=
 TESTS ?= tests
+JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed$(if $(GPU),-gpu,-cpu)
 
@@ -29,7 +30,7 @@ quickstart: install
 	bash scripts/quickstart.sh
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --soak 2000 tests/runtime/features tests/runtime/training/test_ranks.py tests/runtime/training/test_signals.py
