@@ -19,7 +19,8 @@ def test_gradient_reaches_every_parameter(make_case, model_texts, model_name):
     model = case.model()
     sum(model.loss(model.predict(case.batch), case.batch).values()).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    # Its softmax takes no notice of what all scores have in common.
+    assert [n for n in without if n != "din_towers.0.linear.bias"] == []
 
 
 def test_overfits_a_few_rows(make_case, model_texts, model_name):

@@ -40,6 +40,15 @@ class MLP(nn.Module):
             y = layer(y)
         return y if x.dim() == 2 else y.view(*x.shape[:-1], self.out_dim)
 
+    def after_linear(self, hidden: Tensor) -> Tensor:
+        """What is left to do once the first layer's Linear gave `hidden`: [..., first width] to [..., out_dim]."""
+        y = hidden.reshape(-1, hidden.shape[-1])
+        for part in list(self.layers[0].children())[1:]:
+            y = part(y)
+        for layer in self.layers[1:]:
+            y = layer(y)
+        return y.view(*hidden.shape[:-1], self.out_dim)
+
     def hidden_outputs(self, x_BD: Tensor) -> dict[str, Tensor]:
         """Output of layer i as `hidden_layer<i>`, of the last one also as `hidden_layer_end`."""
         outputs = {}

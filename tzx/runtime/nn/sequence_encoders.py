@@ -6,6 +6,7 @@ Legend: B rows, T positions, D sequence width, Q query width, W windows, A atten
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -68,9 +69,9 @@ class DIN(SequenceEncoder):
     def forward(self, query_BQ: Tensor, sequence_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """Attend to the sequence: [B, D]."""
         key_BTD, _, valid_BT = self.truncate(sequence_BTD, lengths_B)
-        query_BTD = F.pad(query_BQ, (0, self.pad_dim)).unsqueeze(1).expand_as(key_BTD)
-        pair_BTP = torch.cat([query_BTD, key_BTD, query_BTD - key_BTD, query_BTD * key_BTD], dim=-1)
-        score_BT = self.linear(self.mlp(pair_BTP)).squeeze(-1)
+        query_BD = F.pad(query_BQ, (0, self.pad_dim))
+        query, key, difference, product = _first_linear(self.mlp, self.linear).weight.chunk(4, dim=1)
+        score_BT = _score(self.mlp, self.linear, (query_BD, key_BTD), (query + difference, key - difference, product))
         return _attend(score_BT, valid_BT, key_BTD)
 
 
@@ -199,9 +200,9 @@ class MultiWindowDIN(SequenceEncoder):
     def forward(self, query_BQ: Tensor, sequence_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """Encode the sequence: [B, (W + 1) * D]."""
         key_BTD, _, valid_BT = self.truncate(sequence_BTD, lengths_B)
-        query_BTD = query_BQ.unsqueeze(1).expand_as(key_BTD)
-        pair_BTP = torch.cat([key_BTD, query_BTD * key_BTD, query_BTD], dim=-1)
-        score_BT = self.activation(self.linear(self.mlp(pair_BTP))).squeeze(-1) * valid_BT
+        key, product, query = _first_linear(self.mlp, self.linear).weight.chunk(3, dim=1)
+        score_BT = _score(self.mlp, self.linear, (query_BQ, key_BTD), (query, key, product))
+        score_BT = self.activation(score_BT) * valid_BT
         weighted_BTD = score_BT.unsqueeze(2) * key_BTD
         from_start_WT = torch.arange(key_BTD.shape[1], device=key_BTD.device) - self.window_start.unsqueeze(1)
         in_window_WT = (from_start_WT >= 0) & (from_start_WT < self.window_len.unsqueeze(1))
@@ -227,6 +228,29 @@ def make_encoder(config: SeqEncoderConfig, query_dim: int, sequence_dim: int) ->
             sequence_dim, chosen.multihead_attn_dim, chosen.num_heads, chosen.dropout, chosen.max_seq_length
         )
     return MultiWindowDIN(query_dim, sequence_dim, chosen.attn_mlp, chosen.windows_len)
+
+
+def _first_linear(mlp: MLP, last: nn.Linear) -> nn.Linear:
+    """The first Linear of the layers followed by `last`."""
+    return cast(nn.Linear, cast(nn.Sequential, mlp.layers[0])[0]) if len(mlp.layers) else last
+
+
+def _score(mlp: MLP, last: nn.Linear, pair: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Scores [B, T] of elements by the layers and `last`.
+
+    The first layer is linear in query, key and their product, so each has its part of the weights, the query's once
+    for a row: a tensor of all of them side by side, for every element, would cost more than the layer itself.
+
+    Args:
+        mlp: the layers.
+        last: what follows them.
+        pair: query [B, D] and keys [B, T, D].
+        weights: of query, key and product, [first width, D] each.
+    """
+    (query_BD, key_BTD), (of_query, of_key, of_product) = pair, weights
+    hidden_BTH = F.linear(key_BTD, of_key) + F.linear(query_BD.unsqueeze(1) * key_BTD, of_product)
+    hidden_BTH = hidden_BTH + F.linear(query_BD, of_query, _first_linear(mlp, last).bias).unsqueeze(1)
+    return (last(mlp.after_linear(hidden_BTH)) if len(mlp.layers) else hidden_BTH).squeeze(-1)
 
 
 def _attend(score_BT: Tensor, valid_BT: Tensor, key_BTD: Tensor) -> Tensor:
