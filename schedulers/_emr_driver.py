@@ -62,6 +62,8 @@ class Board:
         self.place = (host, self._server.getsockname()[1])
         self._lock = threading.Lock()
         self._nodes: dict[int, socket.socket] = {}
+        self._attempt = 0
+        self._failed: int | None = None  # the node for which the others are stopped
         threading.Thread(target=self._accept, daemon=True).start()
 
     def say(self, text: str, node: int | None = None) -> None:
@@ -75,7 +77,10 @@ class Board:
 
     def clear(self) -> None:
         """Forgets the nodes of the last attempt."""
-        self._nodes.clear()
+        with self._lock:
+            self._nodes.clear()
+            self._attempt += 1
+            self._failed = None
 
     def _accept(self) -> None:
         while True:
@@ -88,7 +93,10 @@ class Board:
             if not secrets.compare_digest(str(hello["token"]), self.token):
                 return
             node = int(hello["node"])
-            self._nodes[node] = connection
+            with self._lock:
+                self._nodes[node] = connection
+                if self._failed is not None:  # it is late: another has failed already
+                    connection.sendall(b"stop\n")
             for message in messages:
                 self._take(node, json.loads(message))
 
@@ -96,15 +104,19 @@ class Board:
         if "line" in message:
             self.say(message["line"], node)
         elif message.get("exit"):
-            timer = threading.Timer(_NOTICE, self._stop_others, (node, dict(self._nodes)))
+            timer = threading.Timer(_NOTICE, self._stop_others, (node, self._attempt))
             timer.daemon = True
             timer.start()
 
-    def _stop_others(self, node: int, nodes: dict[int, socket.socket]) -> None:
-        for other, connection in nodes.items():
-            if other != node:
-                with contextlib.suppress(OSError):
-                    connection.sendall(b"stop\n")
+    def _stop_others(self, node: int, attempt: int) -> None:
+        with self._lock:
+            if attempt != self._attempt:
+                return
+            self._failed = node
+            for other, connection in self._nodes.items():
+                if other != node:
+                    with contextlib.suppress(OSError):
+                        connection.sendall(b"stop\n")
 
 
 def attempt(context: Any, board: Board, job: Job, number: int) -> tuple[int, str]:

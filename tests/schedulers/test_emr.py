@@ -371,6 +371,30 @@ def test_a_lost_executor_is_retried() -> None:
     assert code == 75 and "ExecutorLostFailure" in message
 
 
+def test_a_node_that_comes_after_the_failure_of_another_is_stopped_and_one_of_the_next_attempt_is_not(
+    monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(driver, "_NOTICE", 0.05)
+    board = driver.Board("127.0.0.1", "127.0.0.1")
+
+    def come(node: int) -> Any:
+        link = driver.socket.create_connection(board.place, timeout=10)
+        link.sendall(json.dumps({"token": board.token, "node": node}).encode() + b"\n")
+        until(lambda: board.heard_of(node))
+        return link
+
+    with come(1) as failed:
+        failed.sendall(b'{"exit": 65}\n')
+        until(lambda: board._failed == 1)
+        with come(2) as late:
+            assert late.recv(100) == b"stop\n"
+    board.clear()
+    with come(2) as again:
+        again.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            again.recv(100)
+
+
 def test_a_stranger_is_not_heard(capsys: pytest.CaptureFixture[str], until: Until) -> None:
     board = driver.Board("127.0.0.1", "127.0.0.1")
     with driver.socket.create_connection(board.place) as link:

@@ -175,7 +175,7 @@ def test_two_ranks_train_together(loopback: Cluster, tmp_path: Path) -> None:
     script.write_text(
         "import torch, torch.distributed as dist\n"
         "dist.init_process_group('gloo')\nt = torch.ones(1) * (dist.get_rank() + 1)\ndist.all_reduce(t)\n"
-        "print('sum', t.item(), 'of', dist.get_world_size())\n"
+        "print('sum', t.item(), 'of', dist.get_world_size())\ndist.destroy_process_group()\n"
     )
     launcher = ["-m", "tzx.apps.torchrun", "--nnodes", "2", "--nproc_per_node", "1", str(script)]
     app_id, state = loopback.run("", replicas=2, args=launcher, env={"OMP_NUM_THREADS": "1"})
