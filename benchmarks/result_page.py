@@ -55,8 +55,8 @@ no RocketLaunching. What differs within a model of one name:
 - WuKong combines whole vectors and normalises each by itself, as its paper says; FuxiCTR mixes all numbers of a row.
 
 Two models stay more than 0.002 behind. FuxiCTR starts the bilinear matrices of FiBiNET at a seventh of their size here,
-as it takes the number of pairs for a width; started so, tzx reaches 0.7875 (log loss 0.5567, five seeds), 0.0015 behind.
-MultiTowerDIN's difference is two of its standard errors (0.0016), and no cause was found.
+as it takes the number of pairs for a width; started so, tzx reaches 0.7875 (log loss 0.5567, five seeds), 0.0015
+behind. MultiTowerDIN's difference is two of its standard errors (0.0016), and no cause was found.
 
 ## How to read it
 
