@@ -6,7 +6,6 @@ Credentials come from boto3's own chain: environment, profile, role of the machi
 import contextlib
 import datetime as dt
 import functools
-import json
 import math
 import shlex
 import urllib.parse
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import _emr_options as options
-from ._emr_request import DRIVER, SparkRequest, staged
+from ._emr_request import DRIVER, SparkRequest, staged, start_job_run
 from ._remote_jobs import Facts, NotFound, sdk
 from ._words import SchedulerError, plain, shortened
 
@@ -77,7 +76,7 @@ def _properties(request: SparkRequest) -> dict[str, str]:
 
 def preview(request: SparkRequest) -> str:
     """The request as a text for people."""
-    return "StartJobRun " + json.dumps(body(request), indent=2).replace(request.argument, "JOB")
+    return start_job_run(request, body(request))
 
 
 def submit(request: SparkRequest) -> str:

@@ -123,3 +123,8 @@ def staged(directory: str, file: Path, upload: bool = False) -> str:
         except (OSError, ValueError, ImportError) as error:
             raise SchedulerError(f"staging={directory}: {error}") from None
     return address
+
+
+def start_job_run(request: SparkRequest, body: Mapping[str, Any]) -> str:
+    """What a service for Spark jobs is sent, as a text for people."""
+    return "StartJobRun " + json.dumps(body, indent=2).replace(request.argument, "JOB")

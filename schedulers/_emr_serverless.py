@@ -1,14 +1,13 @@
 """Flavor serverless: Alibaba's EMR Serverless Spark, by its SDK."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import _emr_options as options
 from ._aliyun import region, settings, translated
-from ._emr_request import DRIVER, SparkRequest, staged
+from ._emr_request import DRIVER, SparkRequest, staged, start_job_run
 from ._remote_jobs import Facts, NotFound, sdk
 
 _SDK = "alibabacloud_emr_serverless_spark20230808"
@@ -48,7 +47,7 @@ def body(request: SparkRequest) -> dict[str, Any]:
 
 def preview(request: SparkRequest) -> str:
     """The request as a text for people."""
-    return "StartJobRun " + json.dumps(body(request), indent=2).replace(request.argument, "JOB")
+    return start_job_run(request, body(request))
 
 
 def submit(request: SparkRequest) -> str:

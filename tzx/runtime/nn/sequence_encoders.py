@@ -72,7 +72,7 @@ class DIN(SequenceEncoder):
         query_BD = F.pad(query_BQ, (0, self.pad_dim))
         query, key, difference, product = _first_linear(self.mlp, self.linear).weight.chunk(4, dim=1)
         score_BT = _score(self.mlp, self.linear, (query_BD, key_BTD), (query + difference, key - difference, product))
-        return _attend(score_BT, valid_BT, key_BTD)
+        return attend(score_BT, valid_BT, key_BTD)
 
 
 class SimpleAttention(SequenceEncoder):
@@ -93,7 +93,7 @@ class SimpleAttention(SequenceEncoder):
         """Attend to the sequence: [B, D]."""
         key_BTD, _, valid_BT = self.truncate(sequence_BTD, lengths_B)
         score_BT = torch.bmm(key_BTD, query_BQ.unsqueeze(2)).squeeze(2)
-        return _attend(score_BT, valid_BT, key_BTD)
+        return attend(score_BT, valid_BT, key_BTD)
 
 
 class Pooling(SequenceEncoder):
@@ -253,7 +253,8 @@ def _score(mlp: MLP, last: nn.Linear, pair: tuple[Tensor, Tensor], weights: tupl
     return (last(mlp.after_linear(hidden_BTH)) if len(mlp.layers) else hidden_BTH).squeeze(-1)
 
 
-def _attend(score_BT: Tensor, valid_BT: Tensor, key_BTD: Tensor) -> Tensor:
+def attend(score_BT: Tensor, valid_BT: Tensor, key_BTD: Tensor) -> Tensor:
+    """Sum of the valid elements by the softmax of their scores, [B, D]; 0 where there are none."""
     masked_BT = torch.where(valid_BT, score_BT.float(), _MASKED)
     weight_BT = torch.softmax(masked_BT, dim=1) * valid_BT
     return torch.bmm(weight_BT.unsqueeze(1).to(key_BTD.dtype), key_BTD).squeeze(1)

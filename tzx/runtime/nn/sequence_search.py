@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.nn.jagged import valid_positions
+from tzx.runtime.nn.sequence_encoders import attend
 from tzx.runtime.protos.sequence_model_pb2 import SIMTower
 
 _NEVER = torch.finfo(torch.float32).min
@@ -82,10 +83,8 @@ class SoftSearch(SearchedAttention):
     def pooled(self, query_BQ: Tensor, sequence_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """[query, sum over the whole sequence of softmax(score) times element], [B, Q + D]."""
         positions_T = torch.arange(sequence_BTD.shape[1], device=sequence_BTD.device)
-        score_BT = self.scores(query_BQ, sequence_BTD).float()
-        score_BT = score_BT.masked_fill(~valid_positions(lengths_B, positions_T), _NEVER)
-        weight_BT = torch.softmax(score_BT, dim=1).to(sequence_BTD.dtype)  # of an empty sequence: padding, all zero
-        return torch.cat([query_BQ, torch.bmm(weight_BT.unsqueeze(1), sequence_BTD).squeeze(1)], dim=1)
+        score_BT = self.scores(query_BQ, sequence_BTD)
+        return torch.cat([query_BQ, attend(score_BT, valid_positions(lengths_B, positions_T), sequence_BTD)], dim=1)
 
 
 class HardSearch(SearchedAttention):
