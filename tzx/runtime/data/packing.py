@@ -12,6 +12,9 @@ from tzx.runtime.data.layout import BatchLayout
 from tzx.runtime.features.arrays import FeatureData
 
 _DTYPES = {"<i8": torch.int64, "<i4": torch.int32, "<f4": torch.float32}
+# Many sections hold nothing, and all of those can share a tensor.
+_NOTHING = {code: torch.empty(0, dtype=dtype) for code, dtype in _DTYPES.items()}
+_NO_BYTES = torch.empty(0, dtype=torch.uint8)
 
 
 def pack(arrays: Mapping[str, FeatureData], layout: BatchLayout, size: int) -> Batch:
@@ -26,7 +29,7 @@ class Block:
 
     def __init__(self, pinned: bool = False) -> None:
         self.pinned = pinned
-        self.tensor = torch.empty(0, dtype=torch.uint8)
+        self.tensor = _NO_BYTES
 
     def allocate(self, nbytes: int) -> Bytes:
         """The block's bytes as an array to fill."""
@@ -61,16 +64,23 @@ def unpack(contents: Contents, block: Tensor, layout: BatchLayout) -> Batch:
 
 def _tensors(sections: Mapping[str, Section], block: Tensor) -> dict[str, Tensor]:
     """All sections in as few calls as can be, because each lets another thread take the interpreter."""
-    blocks = {code: block.view(dtype) for code, dtype in _DTYPES.items()}
+    typed: dict[str, Tensor] = {}
     tensors = {}
     for name, section in sections.items():
-        typed = blocks[section.dtype]
-        strides = [math.prod(section.shape[at + 1 :]) for at in range(len(section.shape))]
-        tensors[name] = typed.as_strided(section.shape, strides, section.offset // typed.itemsize)
+        code, shape = section.dtype, section.shape
+        if shape == (0,):
+            tensors[name] = _NOTHING[code]
+            continue
+        if code not in typed:
+            typed[code] = block.view(_DTYPES[code])
+        strides = [math.prod(shape[at + 1 :]) for at in range(len(shape))]
+        tensors[name] = typed[code].as_strided(shape, strides, section.offset // typed[code].itemsize)
     return tensors
 
 
 def _sequences(contents: Contents, tensors: Mapping[str, Tensor]) -> dict[str, Elements]:
+    if not contents.sequences:
+        return {}
     seq_lengths = tensors["seq_lengths"].view(len(contents.sequences), contents.size)
     sequences = {}
     for name, span in contents.sequences.items():
