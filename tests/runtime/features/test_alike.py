@@ -25,12 +25,15 @@ KINDS = {
     "hash": f"id_feature {{{{ {HASHED} }}}}",
     "first words": f"id_feature {{{{ {HASHED} value_dim: 2 }}}}",
     "weighted": f"id_feature {{{{ {HASHED} weighted: true }}}}",
+    "ids in text": f"id_feature {{{{ {COUNTED} }}}}",
+    "first ids in text": f"id_feature {{{{ {COUNTED} value_dim: 1 }}}}",
     "ids": f"id_feature {{{{ {COUNTED} }}}}",
     "raw": f'raw_feature {{{{ {NUMBER} normalizer: "method=log10,threshold=1,default=0" }}}}',
     "raw text": f'raw_feature {{{{ {NUMBER} normalizer: "method=zscore,mean=1,standard_deviation=3" }}}}',
     "buckets": f"raw_feature {{{{ {NUMBER} boundaries: {{size}} boundaries: 90 embedding_dim: 4 }}}}",
     "hash sequence": f"sequence_id_feature {{{{ {HASHED} sequence_length: 3 }}}}",
     "id sequence": f"sequence_id_feature {{{{ {COUNTED} value_dim: 0 }}}}",
+    "cut id sequence": f"sequence_id_feature {{{{ {COUNTED} sequence_length: 2 }}}}",
     "raw sequence": f"sequence_raw_feature {{{{ {NUMBER} }}}}",
 }
 words = st.sampled_from(["7", "12", "3", "", "1;2;;4;5", "2;8"])
@@ -38,15 +41,20 @@ CELLS = {
     "hash": st.none() | st.sampled_from(["a", "b\x1dc", "", "\x1d", "long word"]),
     "first words": st.none() | st.sampled_from(["a", "b\x1dc\x1d\x1dd", "\x1de\x1df\x1dg\x1d", "", "\x1d"]),
     "weighted": st.none() | st.sampled_from(["a:1", "b:2\x1dc", "", "x:y:0.5"]),
+    "ids in text": st.none() | st.sampled_from(["7", "12", "", "\x1d", "3\x1d11", "\x1d+5\x1d 6\x1d", "0012", "4.0"]),
+    "first ids in text": st.none() | st.sampled_from(["7", "3\x1dx", "\x1d11\x1d99", "", "000000000000012"]),
     "ids": st.none() | st.integers(0, 9),
     "raw": st.none() | st.floats(0, 100, width=32),
     "raw text": st.none() | st.sampled_from(["1", "-2.75", "0.125", "", "12345678901234", "-0"] * 3 + ["1e3", " 4 "]),
     "buckets": st.none() | st.sampled_from(["1", "95.5", " 40 ", ""]),
     "hash sequence": st.none() | words,
     "id sequence": st.none() | st.lists(st.integers(0, 9), max_size=4),
+    "cut id sequence": st.none() | st.lists(st.integers(0, 9), max_size=4),
     "raw sequence": st.none() | words,
 }
-TYPES = {"ids": pa.int64(), "raw": pa.float32(), "id sequence": pa.list_(pa.int64())}
+LISTS = pa.list_(pa.int64())
+TYPES = {"ids": pa.int64(), "raw": pa.float32(), "id sequence": LISTS, "cut id sequence": LISTS}
+LAYOUTS = {pa.string(): ["plain", "sliced", "large"], LISTS: ["plain", "sliced", "large", "garbage"]}
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +82,28 @@ def is_together(features, batch):
     return [len(portion.nodes) for portion in portions(level.groups, Source(batch, False))] == [COUNT]
 
 
+def one_by_one(features, batch):
+    """All features, each made by its own stages."""
+    source = Source(batch, False)
+    return {node.feature.name: node.output.pack(node.run(source)) for node in features._nodes}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), rows=st.integers(1, 6))
 def test_equal_those_made_one_by_one(kind, make_features, made_before, other_layout, data, rows):
     configs = [config_of(kind, at) for at in range(COUNT)]
-    if kind not in made_before:
-        made_before[kind] = [make_features("FG_NORMAL", *some) for some in (configs, *([one] for one in configs))]
-    together, *alone = made_before[kind]
+    features = made_before.setdefault(kind, None) or make_features("FG_NORMAL", *configs)
+    made_before[kind] = features
     cells = st.lists(CELLS[kind], min_size=COUNT * rows, max_size=COUNT * rows)
     drawn, arrow_type = data.draw(cells), TYPES.get(kind, pa.string())
-    layout = data.draw(st.sampled_from(["plain", "sliced", "large"] if arrow_type == pa.string() else ["plain"]))
+    layout = data.draw(st.sampled_from(LAYOUTS.get(arrow_type, ["plain"])))
     arrays = [pa.array(drawn[at * rows : (at + 1) * rows], arrow_type) for at in range(COUNT)]
     batch = pa.record_batch({f"f{at}": other_layout(array, layout) for at, array in enumerate(arrays)})
-    assert is_together(together, batch)
-    made = together.generate(batch)
-    for features in alone:
-        ((name, wanted),) = features.generate(batch).items()
+    # Other layouts may leave some lists in another type.
+    assert is_together(features, batch) or layout == "garbage"
+    made = features.generate(batch)
+    for name, wanted in one_by_one(features, batch).items():
         assert_same(made[name], wanted, name)
 
 
@@ -127,11 +140,36 @@ def test_columns_of_several_types_and_large_ones(make_features):
     (level,) = features._levels
     batch = pa.record_batch({"f0": ["a"], "f1": [5], "f2": ["b"], "f3": [6], "f4": ["x" * MOST_BYTES]})
     found = sorted(len(portion.nodes) for portion in portions(level.groups, Source(batch, False)))
-    assert found == [1, 2, 2]
+    assert found == [2, 3]
     made = features.generate(batch)
-    for at in range(COUNT):
-        alone = make_features("FG_NORMAL", config_of("hash", at)).generate(batch)[f"f{at}"]
-        assert_same(made[f"f{at}"], alone, f"f{at}")
+    for name, wanted in one_by_one(features, batch).items():
+        assert_same(made[name], wanted, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [("ids", 24), ("ids", -1), ("ids in text", "24"), ("ids in text", "-1"), ("cut id sequence", [1, 24])],
+)
+def test_ids_beyond_the_table_are_refused(kind, bad, make_features):
+    configs = [config_of(kind, at) for at in range(COUNT)]
+    good = [0, 7] if kind == "cut id sequence" else type(bad)(19)
+    columns = {f"f{at}": pa.array([None, bad if at == 4 else good], TYPES.get(kind)) for at in range(COUNT)}
+    with pytest.raises(DataError, match=r"feature 'f4', column 'f4', row 1 of the batch: id (24|-1) is out of range"):
+        make_features("FG_NORMAL", *configs).generate(pa.record_batch(columns))
+    made = make_features("FG_NORMAL", *configs, data=TOLERANT).generate(pa.record_batch(columns))
+    assert made["f4"].values.tolist() == ([4, 1, 4] if kind == "cut id sequence" else [4, 4])
+
+
+def test_the_largest_ids_are_not_refused(make_features):
+    features = make_features("FG_NORMAL", *[config_of("ids", at) for at in range(COUNT)])
+    made = features.generate(pa.record_batch({f"f{at}": pa.array([19 + at, None]) for at in range(COUNT)}))
+    assert [made[f"f{at}"].values.tolist() for at in range(COUNT)] == [[19 + at, at] for at in range(COUNT)]
+
+
+def test_columns_without_any_value(make_features):
+    features = make_features("FG_NORMAL", *[config_of("ids", at).replace(f'"{at}"', '""') for at in range(COUNT)])
+    made = features.generate(pa.record_batch({f"f{at}": pa.array([None, at or None]) for at in range(COUNT)}))
+    assert [made[f"f{at}"].values.tolist() for at in range(COUNT)] == [[], [1], [2], [3], [4]]
 
 
 def test_what_differs_is_made_apart(make_features):
@@ -141,13 +179,13 @@ def test_what_differs_is_made_apart(make_features):
     configs += [config_of("hash", 5).replace("item:f5", "const:f5")]
     configs += [config_of("hash", 6).replace("default_value", "use_mask: true default_value")]
     (level,) = make_features("FG_DAG", *configs)._levels
-    assert [len(group) for group in alike(level.nodes)] == [1] * 7
+    assert [len(group.nodes) for group in alike(level.nodes)] == [1] * 7
 
 
 def test_a_column_that_several_read_is_read_once(make_features):
     configs = [config_of("hash", at).replace(f"item:f{at}", "item:c") for at in range(3)]
     (level,) = make_features("FG_NORMAL", *configs)._levels
-    assert [len(group) for group in alike(level.nodes)] == [1] * 3
+    assert [len(group.nodes) for group in alike(level.nodes)] == [1] * 3
 
 
 def test_several_threads_may_use_one_feature_set(make_features):

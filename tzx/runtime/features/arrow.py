@@ -16,6 +16,7 @@ from tzx.runtime.features.arrays import Int32
 from tzx.runtime.features.ragged import NO_BYTES, Bool, Numbers, Strings, UInt8, Values
 
 _TEXT = frozenset(kind.id for kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()))
+_WIDE = frozenset((pa.large_string().id, pa.large_binary().id))
 # Types that lie in memory in one way only; looked up in a set, as asking pyarrow takes longer than reading the column.
 _PLAIN = _TEXT | {
     kind.id
@@ -66,7 +67,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 def is_wide(kind: pa.DataType) -> bool:
     """Whether offsets of byte strings have 64 bits."""
-    return pt.is_large_string(kind) or pt.is_large_binary(kind)
+    return kind.id in _WIDE
 
 
 def is_direct(kind: pa.DataType) -> bool:

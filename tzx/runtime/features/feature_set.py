@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tzx.runtime.config import effective_fg_mode
 from tzx.runtime.errors import ConfigError, DataError
-from tzx.runtime.features.alike import Portion, alike, make_together, portions
+from tzx.runtime.features.alike import Group, Portion, alike, make_together, portions
 from tzx.runtime.features.arrays import FeatureData
 from tzx.runtime.features.arrow import WrongType
 from tzx.runtime.features.declared import FROM_FEATURE, declared_features
@@ -119,9 +119,10 @@ class FeatureSet:
             return [(node, self._run(source, node)) for node in level.nodes]
 
     def _run_portion(self, portion: Portion, source: Source) -> Iterable[tuple[Node, Ragged]]:
-        if portion.columns:
-            with suppress(BadValue, WrongType, pa.ArrowException):
-                return zip(portion.nodes, make_together(portion), strict=True)
+        with suppress(BadValue, WrongType, pa.ArrowException):
+            made = make_together(portion)
+            if made is not None:
+                return zip(portion.nodes, made, strict=True)
         return [(node, self._run(source, node)) for node in portion.nodes]
 
     def _run(self, source: Source, node: Node) -> Ragged:
@@ -183,7 +184,7 @@ class _Level:
     """Nodes that read only features of levels before it, and those of them that can be made together."""
 
     nodes: tuple[Node, ...]
-    groups: list[tuple[Node, ...]]
+    groups: list[Group]
 
 
 def _levels(nodes: Sequence[Node]) -> list[_Level]:

@@ -19,7 +19,7 @@ MAX_DIGITS = 20
 
 
 @njit(nogil=True, cache=True)
-def _load8(data: UInt8, at: int) -> int:
+def load8(data: UInt8, at: int) -> int:
     """Eight bytes; unsigned places spare the check for counting from the end, so that one load remains."""
     value = np.uint64(0)
     for j in range(8):
@@ -31,7 +31,7 @@ def _load8(data: UInt8, at: int) -> int:
 def _load(data: UInt8, at: int, size: int) -> int:
     """`size` bytes, at most 7, as a little-endian number."""
     if at + 8 <= len(data):
-        return _load8(data, at) & ((np.uint64(1) << np.uint64(8 * size)) - np.uint64(1))
+        return load8(data, at) & ((np.uint64(1) << np.uint64(8 * size)) - np.uint64(1))
     value = np.uint64(0)
     for j in range(size):
         value |= np.uint64(data[np.uint64(at) + np.uint64(j)]) << np.uint64(8 * j)
@@ -56,7 +56,7 @@ def murmur64(data: UInt8, start: int, end: int) -> int:
     h = MURMUR_SEED ^ (np.uint64(size) * MURMUR_MUL)
     at = start
     for _ in range(size // 8):
-        h = (h ^ (_fold(_load8(data, at) * MURMUR_MUL, 47) * MURMUR_MUL)) * MURMUR_MUL
+        h = (h ^ (_fold(load8(data, at) * MURMUR_MUL, 47) * MURMUR_MUL)) * MURMUR_MUL
         at += 8
     if at < end:
         h = (h ^ _load(data, at, end - at)) * MURMUR_MUL
@@ -75,8 +75,8 @@ def _farm_short(data: UInt8, at: int, size: int) -> int:
     n = np.uint64(size)
     mul = FARM_K2 + n * np.uint64(2)
     if size >= 8:
-        a = _load8(data, at) + FARM_K2
-        b = _load8(data, at + size - 8)
+        a = load8(data, at) + FARM_K2
+        b = load8(data, at + size - 8)
         return _farm_mix(_rotate(b, 37) * mul + a, (_rotate(a, 25) + b) * mul, mul)
     if size >= 4:
         return _farm_mix(n + (_load(data, at, 4) << np.uint64(3)), _load(data, at + size - 4, 4), mul)
@@ -93,26 +93,26 @@ def _farm_medium(data: UInt8, at: int, size: int) -> int:
     """17 to 64 bytes."""
     mul = FARM_K2 + np.uint64(size) * np.uint64(2)
     front = FARM_K1 if size <= 32 else FARM_K2
-    a = _load8(data, at) * front
-    b = _load8(data, at + 8)
-    c = _load8(data, at + size - 8) * mul
-    d = _load8(data, at + size - 16) * FARM_K2
+    a = load8(data, at) * front
+    b = load8(data, at + 8)
+    c = load8(data, at + size - 8) * mul
+    d = load8(data, at + size - 16) * FARM_K2
     y = _rotate(a + b, 43) + _rotate(c, 30) + d
     z = a + _rotate(b + FARM_K2, 18) + c
     if size <= 32:
         return _farm_mix(y, z, mul)
     z = _farm_mix(y, z, mul)
-    e = _load8(data, at + 16) * mul
-    f = _load8(data, at + 24)
-    g = (y + _load8(data, at + size - 32)) * mul
-    h = (z + _load8(data, at + size - 24)) * mul
+    e = load8(data, at + 16) * mul
+    f = load8(data, at + 24)
+    g = (y + load8(data, at + size - 32)) * mul
+    h = (z + load8(data, at + size - 24)) * mul
     return _farm_mix(_rotate(e + f, 43) + _rotate(g, 30) + h, e + _rotate(f + a, 18) + g, mul)
 
 
 @njit(nogil=True, cache=True)
 def _farm_weak(data: UInt8, at: int, a: int, b: int) -> tuple[int, int]:
     """Mix 32 bytes into a pair of seeds."""
-    w, x, y, z = _load8(data, at), _load8(data, at + 8), _load8(data, at + 16), _load8(data, at + 24)
+    w, x, y, z = load8(data, at), load8(data, at + 8), load8(data, at + 16), load8(data, at + 24)
     a += w
     b = _rotate(b + a + z, 21)
     c = a
@@ -128,29 +128,29 @@ def _farm_long(data: UInt8, at: int, size: int) -> int:
     y = x * FARM_K1 + np.uint64(113)
     z = _fold(y * FARM_K2 + np.uint64(113), 47) * FARM_K2
     v0, v1, w0, w1 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    x = x * FARM_K2 + _load8(data, at)
+    x = x * FARM_K2 + load8(data, at)
     last = at + size - 64
     for _ in range((size - 1) // 64):
-        x = _rotate(x + y + v0 + _load8(data, at + 8), 37) * FARM_K1
-        y = _rotate(y + v1 + _load8(data, at + 48), 42) * FARM_K1
+        x = _rotate(x + y + v0 + load8(data, at + 8), 37) * FARM_K1
+        y = _rotate(y + v1 + load8(data, at + 48), 42) * FARM_K1
         x ^= w1
-        y += v0 + _load8(data, at + 40)
+        y += v0 + load8(data, at + 40)
         z = _rotate(z + w0, 33) * FARM_K1
         v0, v1 = _farm_weak(data, at, v1 * FARM_K1, x + w0)
-        w0, w1 = _farm_weak(data, at + 32, z + w1, y + _load8(data, at + 16))
+        w0, w1 = _farm_weak(data, at + 32, z + w1, y + load8(data, at + 16))
         x, z = z, x
         at += 64
     mul = FARM_K1 + ((z & np.uint64(0xFF)) << np.uint64(1))
     w0 += np.uint64((size - 1) & 63)
     v0 += w0
     w0 += v0
-    x = _rotate(x + y + v0 + _load8(data, last + 8), 37) * mul
-    y = _rotate(y + v1 + _load8(data, last + 48), 42) * mul
+    x = _rotate(x + y + v0 + load8(data, last + 8), 37) * mul
+    y = _rotate(y + v1 + load8(data, last + 48), 42) * mul
     x ^= w1 * np.uint64(9)
-    y += v0 * np.uint64(9) + _load8(data, last + 40)
+    y += v0 * np.uint64(9) + load8(data, last + 40)
     z = _rotate(z + w0, 33) * mul
     v0, v1 = _farm_weak(data, last, v1 * mul, x + w0)
-    w0, w1 = _farm_weak(data, last + 32, z + w1, y + _load8(data, last + 16))
+    w0, w1 = _farm_weak(data, last + 32, z + w1, y + load8(data, last + 16))
     x, z = z, x
     return _farm_mix(
         _farm_mix(v0, w0, mul) + _fold(y, 47) * FARM_K0 + z,
@@ -231,7 +231,7 @@ def _same(a: UInt8, a_start: int, a_end: int, b: UInt8, b_start: int, b_end: int
     if size != b_end - b_start:
         return False
     for at in range(0, size - 7, 8):
-        if _load8(a, a_start + at) != _load8(b, b_start + at):
+        if load8(a, a_start + at) != load8(b, b_start + at):
             return False
     left = size & 7
     return left == 0 or _load(a, a_end - left, left) == _load(b, b_end - left, left)

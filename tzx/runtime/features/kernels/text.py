@@ -8,10 +8,15 @@ import numpy.typing as npt
 from numba import njit
 
 from tzx.runtime.features.arrays import Int32, Int64
+from tzx.runtime.features.kernels.hashing import load8
 from tzx.runtime.features.ragged import UInt8
 
 OK, NOT_A_NUMBER, TOO_LARGE = 0, 1, 2
 TRUE, FALSE = (np.frombuffer(word, np.uint8) for word in (b"TRUE", b"FALSE"))
+# For reading eight digits as one word, by the usual way: neighbours are joined to pairs, these to four and to eight.
+ZEROS, HIGH_HALVES, SIXES = (np.uint64(0x0101010101010101 * byte) for byte in (0x30, 0xF0, 0x06))
+PAIRS = np.uint64(0x000000FF000000FF)
+HUNDRED_AND_MILLION, ONE_AND_TEN_THOUSAND = np.uint64(100 + (10**6 << 32)), np.uint64(1 + (10**4 << 32))
 POWERS_OF_TEN = np.array([10.0**i for i in range(16)])
 
 
@@ -175,7 +180,26 @@ def _is_space(byte: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _parse_int(data: UInt8, start: int, end: int) -> tuple[int, int]:
+def _few_digits(data: UInt8, start: int, end: int) -> int:
+    """The number that data[start:end] is if it is 1 to 8 digits, all read at once; -1 otherwise."""
+    size = end - start
+    if size <= 0 or size > 8 or start + 8 > len(data):
+        return -1
+    # The first digit comes last in the word; what is missing before it becomes zeros.
+    word = load8(data, start) << np.uint64(64 - 8 * size)
+    if size < 8:
+        word |= ZEROS >> np.uint64(8 * size)
+    if word & HIGH_HALVES != ZEROS or (word + SIXES) & HIGH_HALVES != ZEROS:
+        return -1
+    word -= ZEROS
+    word = word * np.uint64(10) + (word >> np.uint64(8))
+    upper = (word & PAIRS) * HUNDRED_AND_MILLION
+    lower = (word >> np.uint64(16) & PAIRS) * ONE_AND_TEN_THOUSAND
+    return np.int64((upper + lower) >> np.uint64(32))
+
+
+@njit(nogil=True, cache=True)
+def _parse_any_int(data: UInt8, start: int, end: int) -> tuple[int, int]:
     """Value and status of one integer: spaces around it, a sign, and a fraction of zeros are allowed."""
     while start < end and _is_space(data[start]):
         start += 1
@@ -207,6 +231,22 @@ def _parse_int(data: UInt8, start: int, end: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
+def parse_int(data: UInt8, start: int, end: int) -> tuple[int, int]:
+    """Value and status of one integer. Most are nothing but digits, and few enough to fit."""
+    digits = _few_digits(data, start, end)
+    if digits >= 0:
+        return digits, OK
+    at, digits = start, np.int64(0)
+    if 0 < end - start <= 18:
+        while at < end and np.uint8(data[at] - 48) <= 9:
+            digits = digits * 10 + (data[at] - 48)
+            at += 1
+        if at == end:
+            return digits, OK
+    return _parse_any_int(data, start, end)
+
+
+@njit(nogil=True, cache=True)
 def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int]:
     """Read every string as int64.
 
@@ -215,16 +255,7 @@ def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int
     """
     out = np.empty(len(starts), np.int64)
     for i in range(len(starts)):
-        at, end, digits = starts[i], ends[i], np.int64(0)
-        # Most numbers are nothing but digits, and few enough to fit.
-        if 0 < end - at <= 18:
-            while at < end and np.uint8(data[at] - 48) <= 9:
-                digits = digits * 10 + (data[at] - 48)
-                at += 1
-            if at == end:
-                out[i] = digits
-                continue
-        value, status = _parse_int(data, starts[i], ends[i])
+        value, status = parse_int(data, starts[i], ends[i])
         if status != OK:
             return out, i, status
         out[i] = value
@@ -234,6 +265,9 @@ def parse_ints(data: UInt8, starts: Int64, ends: Int64) -> tuple[Int64, int, int
 @njit(nogil=True, cache=True)
 def parse_plain_float(data: UInt8, start: int, end: int) -> tuple[float, bool]:
     """A number of at most 15 digits without exponent, which one division rounds correctly; whether it is one."""
+    whole = _few_digits(data, start, end)
+    if whole >= 0:
+        return np.float64(whole), True
     negative = start < end and data[start] == 45
     at = start + negative
     first, number = at, np.int64(0)
