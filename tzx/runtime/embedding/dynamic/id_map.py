@@ -13,7 +13,7 @@ from tzx.runtime.embedding.dynamic import kernels
 from tzx.runtime.embedding.dynamic.kernels import Arrays, Int64
 from tzx.runtime.errors import StorageError
 
-BYTES_PER_ROW = 28  # a record of 16, and one and a half slots of 8
+BYTES_PER_ROW = 28  # 5 lines of 64 for 16 rows, and 8 for what was seen
 MOST_ROWS = 2**31 - 1
 _ROWS_PER_BUCKET = 4096
 _MOST_BUCKET_BITS = 10
@@ -72,36 +72,41 @@ class IdMap:
         first, end = _buckets(part, bits)
         starts = np.arange(first, end + 1) * rows >> bits
         self.start = int(starts[0])
-        buckets = np.zeros((end - first + 1, 4), np.int64)
+        buckets = np.zeros((end - first + 1, 3), np.int64)
         buckets[:, kernels.ROW] = starts - self.start
-        sizes = np.diff(buckets[:, kernels.ROW])
-        buckets[1:, kernels.SLOT] = np.cumsum(sizes + sizes // 2 + 1)
         buckets[:, kernels.CURSOR] = buckets[:, kernels.ROW]
-        buckets[:-1, kernels.FREE] = sizes
-        records = np.zeros((int(buckets[-1, kernels.ROW]), 2), np.int64)
-        slots = np.zeros(int(buckets[-1, kernels.SLOT]), np.uint64)
-        self._arrays = Arrays(records, slots, buckets, np.array([bits, first], np.int64))
+        buckets[:-1, kernels.FREE] = sizes = np.diff(buckets[:, kernels.ROW])
+        lines = int(sizes.max(initial=0)) * 5 // 16 + 1
+        memory = _aligned(len(sizes) * lines * kernels.LINE)
+        seen = np.zeros(int(buckets[-1, kernels.ROW]), np.int64)
+        shape = np.array([bits, first, lines], np.int64)
+        self._arrays = Arrays(memory.view(np.int64), memory.view(np.uint32), seen, buckets, shape)
 
     def __len__(self) -> int:
-        return len(self._arrays.records) - int(self._arrays.buckets[:-1, kernels.FREE].sum())
+        return len(self._arrays.seen) - int(self._arrays.buckets[:-1, kernels.FREE].sum())
 
     @property
     def nbytes(self) -> int:
         """Memory in bytes."""
-        return sum(array.nbytes for array in self._arrays)
+        t = self._arrays
+        return t.rows.nbytes + t.seen.nbytes + t.buckets.nbytes
 
     def span(self, part: Part) -> tuple[int, int]:
         """The rows that a process holds, from the first to before the second."""
         first, end = _buckets(part, self._bits)
         return first * self.rows >> self._bits, end * self.rows >> self._bits
 
-    def find(self, ids: Int64) -> Int64:
-        """The row of each id, -1 where it has none."""
-        return self._global(kernels.find(self._arrays, ids))
+    def find(self, ids: Int64, absent: int = -1) -> Int64:
+        """The row of each id, `absent` where it has none."""
+        rows = np.empty(len(ids), np.int64)
+        kernels.find(self._arrays, ids, rows, self.start, absent)
+        return rows
 
     def touch(self, ids: Int64, counts: Int64, now: int) -> Int64:
         """Like `find`, counting ids as seen `counts` times (no counts: once each) in step `now`."""
-        return self._global(kernels.touch(self._arrays, ids, counts, now))
+        rows = self.find(ids)
+        kernels.see(self._arrays, rows, self.start, counts, now)
+        return rows
 
     def insert(self, ids: Int64, counts: Int64, now: int, may_evict: bool = True) -> tuple[Int64, int]:
         """Give rows to different ids that have none, in their order.
@@ -118,7 +123,9 @@ class IdMap:
         evicted = 0
         if may_evict and self._eviction.policy != kernels.NEVER:
             evicted = kernels.make_room(self._arrays, ids, self._eviction.policy, self._eviction.exponent, now)
-        return self._global(kernels.insert(self._arrays, ids, counts, now)), evicted
+        rows = kernels.insert(self._arrays, ids, counts, now)
+        rows[rows >= 0] += self.start
+        return rows, evicted
 
     def remove(self, ids: Int64) -> None:
         """Forget ids."""
@@ -126,13 +133,13 @@ class IdMap:
 
     def count_of(self, rows: Int64) -> Int64:
         """How often the ids of these rows have been seen."""
-        return self._arrays.records[rows - self.start, kernels.SEEN] >> 32
+        return self._arrays.seen[rows - self.start] >> 32
 
     def state(self) -> dict[str, np.ndarray]:
         """Ids, counts and steps last seen, by row; all 0 in free rows."""
-        seen = self._arrays.records[:, kernels.SEEN]
+        seen = self._arrays.seen
         return {
-            "ids": self._arrays.records[:, kernels.ID].copy(),
+            "ids": kernels.ids_of_rows(self._arrays),
             "counts": (seen >> 32).astype(np.int32),
             "last_steps": (seen & 0xFFFFFFFF).astype(np.int32),
         }
@@ -143,14 +150,14 @@ class IdMap:
         Raises:
             StorageError: the state cannot come from a map of this size.
         """
-        records = self._arrays.records
-        records[:, kernels.ID] = state["ids"]
-        records[:, kernels.SEEN] = state["counts"].astype(np.int64) << 32 | state["last_steps"]
-        wrong = kernels.rebuild(self._arrays)
+        self._arrays.seen[:] = state["counts"].astype(np.int64) << 32 | state["last_steps"]
+        wrong = kernels.rebuild(self._arrays, state["ids"])
         if wrong >= 0:
-            raise StorageError(f"id {records[wrong, kernels.ID]} cannot be in row {self.start + wrong}")
+            raise StorageError(f"id {state['ids'][wrong]} cannot be in row {self.start + wrong}")
 
-    def _global(self, rows: Int64) -> Int64:
-        if self.start:
-            rows[rows >= 0] += self.start
-        return rows
+
+def _aligned(size: int) -> np.ndarray:
+    """So many bytes that begin where a line of the cache does."""
+    memory = np.zeros(size + kernels.LINE, np.uint8)
+    first = -memory.ctypes.data % kernels.LINE
+    return memory[first : first + size]

@@ -65,7 +65,7 @@ class IdTable:
 
     def find(self, ids: Int64) -> Int64:
         """Rows of ids, without any effect."""
-        return self._with_miss_row(self._live.find(ids))
+        return self._live.find(ids, self.spec.miss_row)
 
     def learn(self, ids: Int64, counts: Int64, now: int) -> Int64:
         """Rows of ids, which are counted as seen in step `now`, and get a row if they are to have one.
@@ -89,7 +89,8 @@ class IdTable:
         self.tally.seen += int(seen)
         self.tally.hits += int(seen)
         self.tally.misses += lost
-        return self._with_miss_row(rows)
+        rows[rows < 0] = self.spec.miss_row
+        return rows
 
     def take_new(self) -> tuple[Int64, Int64]:
         """Rows given to ids since the last call, and the ids."""
@@ -135,7 +136,3 @@ class IdTable:
             means = np.bincount(buckets, counts, size) / np.maximum(np.bincount(buckets, minlength=size), 1)
             return counts > threshold.value * means[buckets]
         return np.ones(len(ids), np.bool_)
-
-    def _with_miss_row(self, rows: Int64) -> Int64:
-        rows[rows < 0] = self.spec.miss_row
-        return rows

@@ -1,11 +1,13 @@
-"""Open-addressing hash tables from int64 ids to rows, over flat arrays.
+"""Hash tables from int64 ids to rows, over flat arrays.
 
 * Ids are spread over buckets by the top bits of their hash (splitmix64, Steele et al. 2014). A bucket owns a range of
-  rows and of slots, and nothing that happens in one depends on another: a process may hold any run of buckets.
-* A slot holds 32 bits of the hash and a row, so that a probe reads the record of a row only where it will find its id.
-* A record is 16 bytes: the id, then how often and in which step last it was seen. No count means that the row is free.
-* Which rows are free, and which is the lowest of them, follows from the records alone. So the records are all that has
-  to be saved, and a table rebuilt from them goes on exactly as the old one would have.
+  rows and of lines, and nothing that happens in one depends on another: a process may hold any run of buckets.
+* A line is a cache line: five ids, the row of each, and how many ids it has sent on. An id belongs into the line that
+  its hash names, and goes on to the next one while lines are full. So a look-up waits for memory once, and reads
+  further lines only where ids were sent on.
+* How often and in which step last the id of a row was seen is kept by row. No count means that the row is free.
+* Which rows are free, and which is the lowest of them, follows from the ids of rows and their counts alone. So these
+  are all that has to be saved, and a table rebuilt from them goes on exactly as the old one would have.
 """
 
 from typing import NamedTuple
@@ -14,28 +16,41 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tzx.runtime.embedding.prefetch import prefetch
+
 Int64 = npt.NDArray[np.int64]
-UInt64 = npt.NDArray[np.uint64]
+UInt32 = npt.NDArray[np.uint32]
 
 LFU, LRU, DISTANCE_LFU, NEVER = range(4)
 
-ID, SEEN = 0, 1  # columns of a record; SEEN is count << 32 | step
-ROW, SLOT, CURSOR, FREE = range(4)  # columns of a bucket: first row, first slot, no free row before, free rows
-_LOW = np.uint64(0xFFFFFFFF)
+LINE = 64  # bytes
+ENTRIES = 5  # ids of a line
+ROW, CURSOR, FREE = range(3)  # columns of a bucket: first row, no free row before, free rows
 _MOST = np.int64(0x7FFFFFFF)
-_BLOCK = 64
+_LOW = np.uint64(0xFFFFFFFF)
+_U = np.uint64
+_ONE = np.uint64(1)
+_IDS = np.uint64(LINE // 8)  # of a line, were it full of ids: where in `ids` the next line begins
+_ROWS = np.uint64(LINE // 4)
+_FIRST_ROW = np.uint64(2 * ENTRIES)  # in a line, as far as it is seen in `rows`
+_SENT_ON = np.uint64(15)
+_AHEAD = np.uint64(16)
+
+_compiled = njit(nogil=True, cache=True)
+_inlined = njit(nogil=True, inline="always")
 
 
 class Arrays(NamedTuple):
     """One hash table. `buckets` has an entry more than there are buckets, which ends the last one."""
 
-    records: Int64  # [rows, 2]
-    slots: UInt64
-    buckets: Int64  # [buckets + 1, 4]
-    first: Int64  # [2]: log2 of the number of buckets of all processes, number of the first one here
+    ids: Int64  # [lines * 8]; the first ENTRIES of a line are ids
+    rows: UInt32  # [lines * 16], the same memory; rows + 1 of these ids, 0 where there is none, then ids sent on
+    seen: Int64  # [rows]: count << 32 | step
+    buckets: Int64  # [buckets + 1, 3]
+    shape: Int64  # [3]: log2 of the number of buckets of all processes, number of the first one here, lines of each
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def mix(value: int) -> int:
     """Hash of 64 bits."""
     h = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
@@ -44,118 +59,103 @@ def mix(value: int) -> int:
     return h ^ (h >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def bucket_numbers(ids: Int64, bits: int) -> Int64:
     """The bucket of each id, of 2**bits."""
     numbers = np.empty(len(ids), np.int64)
     for i in range(len(ids)):
-        numbers[i] = (mix(ids[i]) >> np.uint64(1)) >> np.uint64(63 - bits)
+        numbers[i] = (mix(ids[i]) >> _ONE) >> _U(63 - bits)
     return numbers
 
 
-@njit(nogil=True, cache=True)
+@_inlined
 def _bucket(t: Arrays, h: int) -> int:
-    return np.int64((h >> np.uint64(1)) >> np.uint64(63 - t.first[0])) - t.first[1]
+    return np.int64((h >> _ONE) >> _U(63 - t.shape[0])) - t.shape[1]
 
 
-@njit(nogil=True, cache=True)
-def _home(h: int, size: int) -> int:
-    return np.int64(((h & _LOW) * np.uint64(size)) >> np.uint64(32))
+@_inlined
+def _home(t: Arrays, h: int) -> int:
+    """The line that an id belongs into."""
+    lines = _U(t.shape[2])
+    return _U(_bucket(t, h)) * lines + (((h & _LOW) * lines) >> _U(32))
 
 
-@njit(nogil=True, cache=True)
-def _tag(h: int) -> int:
-    return (h >> np.uint64(24)) & _LOW
+@_inlined
+def _next(t: Arrays, line: int) -> int:
+    """The line that ids are sent on to; the first of a bucket comes after its last."""
+    line += _ONE
+    return line - _U(t.shape[2]) if line % _U(t.shape[2]) == 0 else line
 
 
-@njit(nogil=True, cache=True)
-def _probe(t: Arrays, key: int, h: int, bucket: int) -> int:
-    """The slot of an id, or ~slot of the empty one where it would go."""
-    start = t.buckets[bucket, SLOT]
-    size = t.buckets[bucket + 1, SLOT] - start
-    at, tag = _home(h, size), _tag(h)
-    while True:
-        slot = t.slots[start + at]
-        if slot == 0:
-            return ~(start + at)
-        if slot >> np.uint64(32) == tag and t.records[np.int64(slot & _LOW) - 1, ID] == key:
-            return start + at
-        at += 1
-        if at == size:
-            at = 0
+@_compiled
+def _probe(t: Arrays, key: int) -> int:
+    """Where in `t.rows` the row of an id is, -1 where it has none."""
+    line = _home(t, mix(key))
+    for _ in range(t.shape[2]):
+        for e in range(_U(ENTRIES)):
+            at = line * _ROWS + _FIRST_ROW + e
+            if t.ids[line * _IDS + e] == key and t.rows[at] != 0:
+                return np.int64(at)
+        if t.rows[line * _ROWS + _SENT_ON] == 0:
+            return -1
+        line = _next(t, line)
+    return -1
 
 
-@njit(nogil=True, cache=True)
-def _row_of(t: Arrays, key: int) -> int:
-    h = mix(key)
-    slot = _probe(t, key, h, _bucket(t, h))
-    return -1 if slot < 0 else np.int64(t.slots[slot] & _LOW) - 1
+@_compiled
+def find(t: Arrays, ids: Int64, rows: Int64, start: int, absent: int) -> None:
+    """The row of each id into `rows`, counted from `start`, and `absent` where it has none.
 
-
-@njit(nogil=True, cache=True)
-def _see(t: Arrays, row: int, count: int, now: int) -> None:
-    total = min((t.records[row, SEEN] >> 32) + count, _MOST)
-    t.records[row, SEEN] = total << 32 | now
-
-
-@njit(nogil=True, cache=True)
-def _rows(t: Arrays, ids: Int64) -> Int64:
-    """Rows of a few ids.
-
-    Each look-up misses the cache twice. Without branches in between, the processor waits for those of all ids at once.
+    Lines are asked for some ids ahead, so that several misses of the cache are under way at a time.
     """
-    slots = np.empty(len(ids), np.uint64)
-    for i in range(len(ids)):
-        h = mix(ids[i])
-        bucket = _bucket(t, h)
-        start = t.buckets[bucket, SLOT]
-        slots[i] = t.slots[start + _home(h, t.buckets[bucket + 1, SLOT] - start)]
-    found = np.empty(len(ids), np.int64)
-    for i in range(len(ids)):
-        found[i] = t.records[max(np.int64(slots[i] & _LOW) - 1, 0), ID]
-    rows = np.empty(len(ids), np.int64)
-    for i in range(len(ids)):
-        at_home = found[i] == ids[i] and slots[i] != 0
-        rows[i] = np.int64(slots[i] & _LOW) - 1 if at_home else _row_of(t, ids[i])
-    return rows
+    lines, count = np.empty(_AHEAD, np.uint64), _U(len(ids))
+    for i in range(min(_AHEAD, count)):
+        lines[i] = _home(t, mix(ids[i]))
+        prefetch(t.rows, lines[i] * _ROWS)
+    for i in range(count):
+        line, key, found = lines[i % _AHEAD], ids[i], np.uint32(0)
+        if i + _AHEAD < count:
+            coming = _home(t, mix(ids[i + _AHEAD]))
+            prefetch(t.rows, coming * _ROWS)
+            lines[i % _AHEAD] = coming
+        for e in range(_U(ENTRIES)):
+            row = t.rows[line * _ROWS + _FIRST_ROW + e]
+            found |= row if t.ids[line * _IDS + e] == key else np.uint32(0)
+        if found == 0 and t.rows[line * _ROWS + _SENT_ON] != 0:
+            at = _probe(t, key)
+            found = t.rows[at] if at >= 0 else np.uint32(0)
+        rows[i] = np.int64(found) - 1 + start if found != 0 else absent
 
 
-@njit(nogil=True, cache=True)
-def find(t: Arrays, ids: Int64) -> Int64:
-    """The row of each id, -1 where it has none."""
-    rows = np.empty(len(ids), np.int64)
-    for start in range(0, len(ids), _BLOCK):
-        rows[start : start + _BLOCK] = _rows(t, ids[start : start + _BLOCK])
-    return rows
+@_compiled
+def see(t: Arrays, rows: Int64, start: int, counts: Int64, now: int) -> None:
+    """Count the ids of rows as seen in step `now`, but for negative ones; no `counts` means once each."""
+    ones, count = len(counts) == 0, _U(len(rows))
+    for i in range(count):
+        if i + _AHEAD < count:
+            prefetch(t.seen, rows[i + _AHEAD] - start)
+        if rows[i] >= 0:
+            row = rows[i] - start
+            total = min((t.seen[row] >> 32) + (1 if ones else counts[i]), _MOST)
+            t.seen[row] = total << 32 | now
 
 
-@njit(nogil=True, cache=True)
-def touch(t: Arrays, ids: Int64, counts: Int64, now: int) -> Int64:
-    """Like `find`, and count what is found as seen `counts` times in step `now`; no `counts` means once each."""
-    rows = np.empty(len(ids), np.int64)
-    ones = len(counts) == 0
-    for start in range(0, len(ids), _BLOCK):
-        block = _rows(t, ids[start : start + _BLOCK])
-        for i in range(len(block)):
-            if block[i] >= 0:
-                _see(t, block[i], 1 if ones else counts[start + i], now)
-        rows[start : start + _BLOCK] = block
-    return rows
+@_compiled
+def _put(t: Arrays, key: int, row: int) -> None:
+    """Enter an id that is not there."""
+    line = _home(t, mix(key))
+    while True:
+        for e in range(_U(ENTRIES)):
+            at = line * _ROWS + _FIRST_ROW + e
+            if t.rows[at] == 0:
+                t.ids[line * _IDS + e] = key
+                t.rows[at] = row + 1
+                return
+        t.rows[line * _ROWS + _SENT_ON] += np.uint32(1)
+        line = _next(t, line)
 
 
-@njit(nogil=True, cache=True)
-def _put(t: Arrays, row: int) -> bool:
-    """Enter the id of a record; False when another record has it."""
-    key = t.records[row, ID]
-    h = mix(key)
-    slot = _probe(t, key, h, _bucket(t, h))
-    if slot >= 0:
-        return False
-    t.slots[~slot] = _tag(h) << np.uint64(32) | np.uint64(row + 1)
-    return True
-
-
-@njit(nogil=True, cache=True)
+@_compiled
 def insert(t: Arrays, ids: Int64, counts: Int64, now: int) -> Int64:
     """Give ids, all different and without a row, the lowest free row of their bucket each; -1 where none is left."""
     rows = np.full(len(ids), -1, np.int64)
@@ -164,53 +164,42 @@ def insert(t: Arrays, ids: Int64, counts: Int64, now: int) -> Int64:
         if bucket[FREE] == 0:
             continue
         row = bucket[CURSOR]
-        while t.records[row, SEEN] != 0:
+        while t.seen[row] != 0:
             row += 1
         bucket[CURSOR] = row + 1
         bucket[FREE] -= 1
-        t.records[row, ID] = ids[i]
-        t.records[row, SEEN] = min(counts[i], _MOST) << 32 | now
-        _put(t, row)
+        t.seen[row] = min(counts[i], _MOST) << 32 | now
+        _put(t, ids[i], row)
         rows[i] = row
     return rows
 
 
-@njit(nogil=True, cache=True)
-def _free(t: Arrays, row: int) -> None:
-    """Take the id of a row out. Later slots of its run move up, so that no probe stops short of them."""
-    h = mix(t.records[row, ID])
-    bucket = _bucket(t, h)
-    start = t.buckets[bucket, SLOT]
-    size = t.buckets[bucket + 1, SLOT] - start
-    hole = _probe(t, t.records[row, ID], h, bucket) - start
-    at = hole
-    while True:
-        at = at + 1 if at + 1 < size else 0
-        slot = t.slots[start + at]
-        if slot == 0:
-            break
-        home = _home(mix(t.records[np.int64(slot & _LOW) - 1, ID]), size)
-        # It may move into the hole unless its home lies between the hole and itself, going round.
-        if (at - home) % size >= (at - hole) % size:
-            t.slots[start + hole] = slot
-            hole = at
-    t.slots[start + hole] = 0
-    t.records[row, ID] = 0
-    t.records[row, SEEN] = 0
-    t.buckets[bucket, CURSOR] = min(t.buckets[bucket, CURSOR], row)
-    t.buckets[bucket, FREE] += 1
+@_compiled
+def _take_out(t: Arrays, at: int) -> None:
+    """Forget the id whose row stands at a place of `t.rows`, and free that row."""
+    line = _U(at) // _ROWS
+    h = mix(t.ids[line * _IDS + _U(at) % _ROWS - _FIRST_ROW])
+    sender = _home(t, h)
+    while sender != line:
+        t.rows[sender * _ROWS + _SENT_ON] -= np.uint32(1)
+        sender = _next(t, sender)
+    row, bucket = np.int64(t.rows[at]) - 1, t.buckets[_bucket(t, h)]
+    t.rows[at] = 0
+    t.seen[row] = 0
+    bucket[CURSOR] = min(bucket[CURSOR], row)
+    bucket[FREE] += 1
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def remove(t: Arrays, ids: Int64) -> None:
     """Free the rows of those ids that have one."""
     for i in range(len(ids)):
-        row = _row_of(t, ids[i])
-        if row >= 0:
-            _free(t, row)
+        at = _probe(t, ids[i])
+        if at >= 0:
+            _take_out(t, at)
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _keys(seen: Int64, policy: int, exponent: float, now: int) -> Int64:
     """Numbers that rise as ids become more worth keeping; the highest of all for free rows and ids of step `now`."""
     keys = np.empty(len(seen), np.int64)
@@ -230,7 +219,7 @@ def _keys(seen: Int64, policy: int, exponent: float, now: int) -> Int64:
     return keys
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _evict(t: Arrays, bucket: int, wanted: int, keys: Int64) -> int:
     """Free the `wanted` rows of lowest key, of equal ones the lower rows, as far as they may be freed."""
     highest = np.int64(0x7FFFFFFFFFFFFFFF)
@@ -239,17 +228,21 @@ def _evict(t: Arrays, bucket: int, wanted: int, keys: Int64) -> int:
         return 0
     cut = np.partition(keys, wanted - 1)[wanted - 1]
     ties = wanted - np.sum(keys < cut)
-    first = t.buckets[bucket, ROW]
+    goes = keys < cut
     for i in range(len(keys)):
-        if keys[i] < cut:
-            _free(t, first + i)
-        elif keys[i] == cut and ties > 0:
+        if keys[i] == cut and ties > 0:
             ties -= 1
-            _free(t, first + i)
+            goes[i] = True
+    first, lines = t.buckets[bucket, ROW], t.shape[2]
+    for line in range(bucket * lines, (bucket + 1) * lines):
+        for e in range(ENTRIES):
+            at = line * LINE // 4 + 2 * ENTRIES + e
+            if t.rows[at] != 0 and goes[np.int64(t.rows[at]) - 1 - first]:
+                _take_out(t, at)
     return wanted
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def make_room(t: Arrays, ids: Int64, policy: int, exponent: float, now: int) -> int:
     """Evict so that new `ids` fit, never an id seen in step `now`; returns how many were evicted.
 
@@ -264,28 +257,42 @@ def make_room(t: Arrays, ids: Int64, policy: int, exponent: float, now: int) -> 
         missing = needed[bucket] - t.buckets[bucket, FREE]
         if missing > 0:
             start, end = t.buckets[bucket, ROW], t.buckets[bucket + 1, ROW]
-            keys = _keys(t.records[start:end, SEEN], policy, exponent, now)
+            keys = _keys(t.seen[start:end], policy, exponent, now)
             evicted += _evict(t, bucket, max(missing, (end - start) // 64), keys)
     return evicted
 
 
-@njit(nogil=True, cache=True)
-def rebuild(t: Arrays) -> int:
-    """Make slots and buckets from the records; returns the row of a record that cannot be there, else -1."""
-    t.slots[:] = 0
+@_compiled
+def ids_of_rows(t: Arrays) -> Int64:
+    """The id of each row, 0 where it is free."""
+    ids = np.zeros(len(t.seen), np.int64)
+    for line in range(_U(len(t.rows)) // _ROWS):
+        for e in range(_U(ENTRIES)):
+            row = t.rows[line * _ROWS + _FIRST_ROW + e]
+            if row != 0:
+                ids[np.int64(row) - 1] = t.ids[line * _IDS + e]
+    return ids
+
+
+@_compiled
+def rebuild(t: Arrays, ids: Int64) -> int:
+    """Make lines and buckets from ids of rows and `seen`; returns the row of an id that cannot be there, else -1."""
+    t.rows[:] = 0
     for bucket in range(len(t.buckets) - 1):
         start, end = t.buckets[bucket, ROW], t.buckets[bucket + 1, ROW]
         t.buckets[bucket, CURSOR] = start
         t.buckets[bucket, FREE] = 0
         for row in range(start, end):
-            if t.records[row, SEEN] == 0:
+            if t.seen[row] == 0:
                 t.buckets[bucket, FREE] += 1
-            elif _bucket(t, mix(t.records[row, ID])) != bucket or not _put(t, row):
+            elif _bucket(t, mix(ids[row])) != bucket or _probe(t, ids[row]) >= 0:
                 return row
+            else:
+                _put(t, ids[row], row)
     return -1
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def distinct(ids: Int64, counts: Int64) -> tuple[Int64, Int64, Int64]:
     """Different ids in the order of their first occurrence, their summed counts, and the place of each id among them.
 
