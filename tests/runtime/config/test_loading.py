@@ -103,6 +103,17 @@ def test_required_fields():
     assert '"expression"' not in str(raised.value), "finished features need no input expression"
 
 
+@pytest.mark.parametrize(("name", "expected"), [('group_name: "clicks"', "clicks"), ("", "deep")])
+def test_an_encoder_without_input_reads_the_only_sequence_group(name: str, expected: str):
+    text = """model_config { feature_groups {
+        group_name: "deep" sequence_groups { %s feature_names: "a" } %s
+        sequence_encoders { pooling_encoder {} } sequence_encoders { self_attention_encoder {} } } }"""
+    (group,) = parse_text(text % (name, "")).model_config.feature_groups
+    assert [getattr(e, e.WhichOneof("seq_module")).input for e in group.sequence_encoders] == [expected, expected]
+    with pytest.raises(ConfigError, match='PoolingEncoder needs "input"'):
+        parse_text(text % (name, 'sequence_groups { group_name: "b" feature_names: "b" }'))
+
+
 def test_a_number_that_may_be_zero_is_a_warning():
     towers = "user_tower { input: 'u' history_input: 'h' user_mlp {} concat_mlp {} capsule_config {} }"
     draft = draft_config(f"model_config {{ mind {{ {towers} }} }}", "x.config")

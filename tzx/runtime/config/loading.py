@@ -12,7 +12,7 @@ from tzx.runtime.config.checks import check
 from tzx.runtime.config.jsonformat import read_json
 from tzx.runtime.config.overrides import Edits
 from tzx.runtime.config.problems import Problem, Report, nearest
-from tzx.runtime.config.required import check_required
+from tzx.runtime.config.required import check_required, fill_in
 from tzx.runtime.config.source import Source
 from tzx.runtime.config.sourcemap import Path as MessagePath
 from tzx.runtime.config.sourcemap import SourceMap
@@ -90,6 +90,7 @@ def draft_config(
     for override in sets:
         edits.apply_set(override)
     draft.damaged |= edits.damaged
+    fill_in(draft.config)
     check_required(draft.config, draft.places, draft.report, draft.damaged)
     check(draft.config, draft.places, draft.report, draft.damaged)
     return draft
@@ -102,6 +103,7 @@ def parse_text(text: str, filename: str = "<config>", needs_own_types: bool = Tr
         ConfigError: lists every problem found.
     """
     draft = _parse(Source(filename, text), False, needs_own_types)
+    fill_in(draft.config)
     check_required(draft.config, draft.places, draft.report, draft.damaged)
     draft.report.raise_errors(filename)
     return draft.config

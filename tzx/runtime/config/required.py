@@ -1,4 +1,4 @@
-"""Fields that the schema calls required."""
+"""Fields that the schema calls required, and those of them that may be left out as there is one choice."""
 
 from collections.abc import Set
 
@@ -18,6 +18,17 @@ _ELSEWHERE = {"train_input_path", "eval_input_path", "model_dir", "embedding_dim
 _FEATURE_NAMES = {"feature_name", "sequence_name"}
 # Numbers for which the zero that an unset field reads as makes sense; configs of the compatible system leave them out.
 _MAY_BE_ZERO = {"output_dim", "num_hard_sample"}
+
+
+def fill_in(config: EasyRecConfig) -> None:
+    """Sequence encoders without an input read the only sequence group of their feature group, as in TorchEasyRec."""
+    for group in config.model_config.feature_groups:
+        if len(group.sequence_groups) != 1:
+            continue
+        for entry in group.sequence_encoders:
+            encoder = getattr(entry, entry.WhichOneof("seq_module") or "", None)
+            if encoder is not None and not encoder.HasField("input"):
+                encoder.input = group.sequence_groups[0].group_name or group.group_name
 
 
 def check_required(config: EasyRecConfig, places: SourceMap, report: Report, damaged: Set[Path]) -> None:
