@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from fuxictr.pytorch.models import BaseModel
 from fuxictr.pytorch.torch_utils import seed_everything
 from peer_training import DENSE, HIDDEN, Arrays, Settings, Specs, TwoOptimizers, load, print_figures, read_settings
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, default_collate
 from turns import Turns
 
@@ -151,28 +153,114 @@ class FinalMLP(Peer):
         return self.fusion(self.left(flat_BD), self.right(flat_BD))
 
 
-class MultiTowerDIN(Peer):
-    """FuxiCTR's DIN; the target has no rating, so it is as wide as a step of the history by zeros."""
+NEWEST = 20  # steps that DIEN and BST look at
+
+
+class HistoryPeer(Peer):
+    """Fields beside an encoded history; the target has no rating, so it is as wide as a step by zeros."""
 
     def make(self) -> None:
         self.history = [f for f in self.feature_map.features if f.startswith("hist__")]
-        step = sum(self.feature_map.features[f]["embedding_dim"] for f in self.history)
-        self.width -= step
-        self.attention = layers.DIN_Attention(step, attention_units=[32, 16], use_softmax=True)
-        self.deep = self.mlp(self.width + step)
+        self.step = sum(self.feature_map.features[f]["embedding_dim"] for f in self.history)
+        self.width -= self.step
+        self.deep = self.mlp(self.width + self.make_encoder())
+
+    def make_encoder(self) -> int:
+        """Layers of the encoder; returns how wide its output is."""
+        raise NotImplementedError
+
+    def encode(self, target_BD: Tensor, steps_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """The history, newest step first, as [B, width]."""
+        raise NotImplementedError
 
     def forward(self, inputs):
         X = self.get_inputs(inputs)
-        mask = X["hist__item_id"][:, :, 0] > 0
-        B, T = mask.shape
+        mask_BT = X["hist__item_id"][:, :, 0] > 0
+        B, T = mask_BT.shape
         flat = {f: x.reshape(B * T, -1) if f in self.history else x for f, x in X.items()}
         found = self.embedding_layer.embedding_layer(flat)
-        steps = torch.cat([found[f] for f in self.history], dim=1).view(B, T, -1)
-        target = torch.cat([found["item_id"], found["genres"]], dim=1)
-        target = nn.functional.pad(target, (0, steps.shape[2] - target.shape[1]))
+        steps_BTD = torch.cat([found[f] for f in self.history], dim=1).view(B, T, -1)
+        target_BD = torch.cat([found["item_id"], found["genres"]], dim=1)
+        target_BD = nn.functional.pad(target_BD, (0, self.step - target_BD.shape[1]))
         row = [found[f] for f in self.feature_map.features if f not in self.history]
-        pooled = self.attention(target, steps, mask)
-        return {"y_pred": self.output_activation(self.deep(torch.cat([*row, pooled], dim=1)))}
+        encoded = self.encode(target_BD, steps_BTD, mask_BT)
+        return {"y_pred": self.output_activation(self.deep(torch.cat([*row, encoded], dim=1)))}
+
+
+class MultiTowerDIN(HistoryPeer):
+    """FuxiCTR's DIN."""
+
+    def make_encoder(self) -> int:
+        self.attention = layers.DIN_Attention(self.step, attention_units=[32, 16], use_softmax=True)
+        return self.step
+
+    def encode(self, target_BD, steps_BTD, mask_BT):
+        return self.attention(target_BD, steps_BTD, mask_BT)
+
+
+class DIEN(HistoryPeer):
+    """FuxiCTR's of long sequences, which has no auxiliary loss."""
+
+    def make_encoder(self) -> int:
+        from model_zoo.LongCTR.DIEN.DIEN import AttentionLayer, DynamicGRU
+
+        self.extraction = nn.GRU(self.step, self.step, batch_first=True)
+        self.attention, self.evolution = AttentionLayer(self.step), DynamicGRU(self.step, self.step)
+        return self.step
+
+    def encode(self, target_BD, steps_BTD, mask_BT):
+        out_BD, some_B = torch.zeros_like(target_BD), mask_BT.any(dim=1)
+        target_BD, steps_BTD, mask_BT = target_BD[some_B], steps_BTD[some_B, :NEWEST], mask_BT[some_B, :NEWEST]
+        lengths_B = mask_BT.sum(dim=1)
+        at_BT = (lengths_B.unsqueeze(1) - 1 - torch.arange(mask_BT.shape[1])).clamp(min=0)
+        in_time_BTD = steps_BTD.gather(1, at_BT.unsqueeze(2).expand_as(steps_BTD))
+        packed = partial(pack_padded_sequence, lengths=lengths_B, batch_first=True, enforce_sorted=False)
+        interests, _ = self.extraction(packed(in_time_BTD))
+        padded_BTD, _ = pad_packed_sequence(interests, batch_first=True, total_length=mask_BT.shape[1])
+        scores_BT = self.attention(padded_BTD, target_BD, mask_BT)
+        out_BD[some_B] = self.evolution(interests, packed(scores_BT))[1]
+        return out_BD
+
+
+class SIM(HistoryPeer):
+    """FuxiCTR's without its attention over the newest steps."""
+
+    def make_encoder(self) -> int:
+        self.search_query, self.search_key = (nn.Linear(self.step, 16, bias=False) for _ in range(2))
+        self.search = self.mlp(2 * self.step)
+        self.attention = layers.MultiHeadTargetAttention(self.step, attention_dim=64, num_heads=4)
+        return self.step
+
+    def encode(self, target_BD, steps_BTD, mask_BT):
+        query_B1E, key_BTE = self.search_query(target_BD).unsqueeze(1), self.search_key(steps_BTD)
+        score_BT = torch.bmm(query_B1E, key_BTE.transpose(1, 2)).squeeze(1) * mask_BT
+        pooled_BD = torch.bmm(score_BT.unsqueeze(1), steps_BTD).squeeze(1)
+        self.searched = self.output_activation(self.search(torch.cat([target_BD, pooled_BD], dim=1)))
+        best_BK = score_BT.topk(10, dim=1).indices
+        found_BKD = steps_BTD.gather(1, best_BK.unsqueeze(2).expand(-1, -1, self.step))
+        return self.attention(target_BD, found_BKD, mask_BT.gather(1, best_BK))
+
+    def add_loss(self, return_dict, y_true):
+        return super().add_loss(return_dict, y_true) + super().add_loss({"y_pred": self.searched}, y_true)
+
+
+class BST(HistoryPeer):
+    """All positions side by side, none of which looks at one that is not there."""
+
+    def make_encoder(self) -> int:
+        from model_zoo.BST.src.BST import BehaviorTransformer
+
+        self.heads, position = 4, 8
+        width = self.step + position
+        self.transformer = BehaviorTransformer(NEWEST + 1, width, self.heads, position_dim=position)
+        return (NEWEST + 1) * width
+
+    def encode(self, target_BD, steps_BTD, mask_BT):
+        steps_BSD = torch.cat([steps_BTD[:, :NEWEST], target_BD.unsqueeze(1)], dim=1)
+        there_BS = nn.functional.pad(mask_BT[:, :NEWEST], (0, 1), value=True)
+        hidden_BSS = ~there_BS.unsqueeze(1) & ~torch.eye(NEWEST + 1, dtype=torch.bool)
+        out_BSD = self.transformer(steps_BSD, hidden_BSS.repeat_interleave(self.heads, dim=0))
+        return (out_BSD * there_BS.unsqueeze(2)).flatten(1)
 
 
 class AutoInt(Peer):
@@ -227,10 +315,11 @@ class WuKong(Peer):
         return self.top(self.layers(fields_BFD))
 
 
-_ALL = [DeepFM, WideAndDeep, MultiTower, DLRM, DCNV1, DCNV2, xDeepFM, FiBiNET, FinalMLP, MultiTowerDIN]
+_ALL = [DeepFM, WideAndDeep, MultiTower, DLRM, DCNV1, DCNV2, xDeepFM, FiBiNET, FinalMLP]
+_ALL += [MultiTowerDIN, DIEN, SIM]
 if CHECKOUT := os.environ.get("FUXICTR_CHECKOUT"):
     sys.path.append(CHECKOUT)  # at the end: the installed package stays what it is
-    _ALL += [AutoInt, GDCN, MaskNet, WuKong]
+    _ALL += [AutoInt, BST, GDCN, MaskNet, WuKong]
 MODELS: dict[str, Callable[..., Peer]] = {cls.__name__: cls for cls in _ALL}
 
 

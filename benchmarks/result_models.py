@@ -51,6 +51,13 @@ _WUKONG = (
     "feature_num_mlp { hidden_units: [64] } }"
 )
 
+
+def _of_history(model: str, tower: str) -> Entry:
+    """A model that encodes the history in a tower, beside the other features."""
+    text = f'{model} {{ towers {{ input: "deep" }} final {{ hidden_units: [256, 128] }} {tower} }}'
+    return Entry(text, ("deep", "history"), "din_movielens")
+
+
 ENTRIES: dict[str, Entry] = {
     "DeepFM": Entry(f"deepfm {{ {DEEP} wide_embedding_dim: 1 }}", ("wide", "deep")),
     "WideAndDeep": Entry(f"wide_and_deep {{ {DEEP} wide_embedding_dim: 1 }}", ("wide", "deep")),
@@ -73,10 +80,11 @@ ENTRIES: dict[str, Entry] = {
     "FinalMLP": Entry(f"finalmlp {{ first {{ {_STREAM} }} second {{ {_STREAM} }} }}"),
     "FiBiNET": Entry(f"fibinet {{ {DEEP} }}", ("wide", "sparse")),
     "GDCN": Entry(f"gdcn {{ cross {{ cross_num: 3 }} {DEEP} }}"),
-    "MultiTowerDIN": Entry(
-        'multi_tower_din { towers { input: "deep" } final { hidden_units: [256, 128] } '
-        'din_towers { input: "history" attn_mlp { hidden_units: [32, 16] } } }',
-        ("deep", "history"),
-        "din_movielens",
+    "MultiTowerDIN": _of_history(
+        'multi_tower_din', 'din_towers { input: "history" attn_mlp { hidden_units: [32, 16] } }'
     ),
+    "BST": _of_history('bst', 'bst_towers { input: "history" hidden_dim: 32 }'),
+    # FuxiCTR's has no auxiliary loss.
+    "DIEN": _of_history('dien', 'dien_towers { input: "history" max_seq_length: 20 auxiliary_weight: 0 }'),
+    "SIM": _of_history('sim', 'sim_towers { input: "history" top_k: 10 }'),
 }  # fmt: skip

@@ -12,9 +12,9 @@ Every ranking model on MovieLens-100K, beside the same model in FuxiCTR {fuxictr
 cut into the same ids, with embeddings of the same width, the same hidden layers, three epochs of the same batch
 size, Adagrad at 0.05 for embeddings and Adam at 0.001 for the rest, and the same initializers (`init_fn:
 "nn.init.normal_,std=0.0001"`, for WuKong 0.01, and `dense_init_fn: "nn.init.xavier_normal_"`). AUC and log loss
-are those of the test part: mean and standard deviation over seeds. MultiTowerDIN reads histories, from a split by
-time, which is harder; compare it with its peer, not with the others. A difference stands in bold where tzx is more than
-0.002 below; of two numbers of seeds the second is FuxiCTR's.
+are those of the test part: mean and standard deviation over seeds. MultiTowerDIN, BST, DIEN and SIM read histories,
+from a split by time, which is harder; compare them with their peers, not with the others. A difference stands in bold
+where tzx is more than 0.002 below; of two numbers of seeds the second is FuxiCTR's.
 
 | model | AUC | log loss | FuxiCTR: AUC | log loss | difference of AUC | parameters | FuxiCTR: parameters | seeds |
 |---|---|---|---|---|---|---|---|---|
@@ -43,8 +43,8 @@ _FOOT = """
 
 The rows behind this page are in `benchmarks/results.csv`; with that file in place the commands train only what is
 not in it. FuxiCTR's package holds its layers and training step; `benchmarks/fuxictr_peer.py` joins them as its model
-zoo does, and takes the layers of AutoInt, GDCN, MaskNet and WuKong from the model zoo in its repository. FuxiCTR has
-no RocketLaunching. What differs within a model of one name:
+zoo does, and takes the layers of AutoInt, BST, GDCN, MaskNet and WuKong from the model zoo in its repository. FuxiCTR
+has no RocketLaunching. What differs within a model of one name:
 
 - DCNV1 and DCNV2 end with a hidden layer of 64, and DCNV2's matrices are products of two of full rank;
 - xDeepFM's CIN has tables of its own here, and reads those of the deep part in FuxiCTR, beside a linear part. They are
@@ -52,7 +52,14 @@ no RocketLaunching. What differs within a model of one name:
 - AutoInt maps what passes by a layer through a matrix, as its paper says, FuxiCTR only where the width changes
   (0.7813 with and 0.7808 without, three seeds);
 - MaskNet normalises all embeddings of a row together here, and each by itself in FuxiCTR;
-- WuKong combines whole vectors and normalises each by itself, as its paper says; FuxiCTR mixes all numbers of a row.
+- WuKong combines whole vectors and normalises each by itself, as its paper says; FuxiCTR mixes all numbers of a row;
+- BST adds a learned vector for each position to query and elements, where FuxiCTR puts one of 8 numbers beside each.
+  Both read the newest 20 elements, pass on all positions, and have no hidden layer wider than an element;
+- DIEN reads the newest 20 elements on both sides, without the auxiliary loss, which FuxiCTR's has not. Its attention
+  starts as the plain product of interest and query there;
+- SIM searches for 10 elements by inner products, without the attention over the newest elements that FuxiCTR has beside
+  it. What teaches the search weighs the elements by a softmax and predicts by one layer here; in FuxiCTR the products
+  are the weights and an MLP predicts. FuxiCTR's attention maps what it finds and mixes its heads.
 
 Two models stay more than 0.002 behind. FuxiCTR starts the bilinear matrices of FiBiNET at a seventh of their size here,
 as it takes the number of pairs for a width; started so, tzx reaches 0.7875 (log loss 0.5567, five seeds), 0.0015

@@ -73,14 +73,13 @@ class _Speeds(logging.Handler):
             self.windows.append(float(found.group(1).replace(",", "")))
 
 
-def train_tzx(entry: Entry, seed: int, threads: int) -> dict[str, object]:
+def train_tzx(config: EasyRecConfig, seed: int, threads: int) -> dict[str, object]:
     """Train once in this process and return the figures."""
     import torch
 
     from tzx.runtime.training.jobs import TrainOptions, train
 
-    config, speeds = config_of(entry), _Speeds()
-    parameters = _count_parameters(config)
+    speeds, parameters = _Speeds(), _count_parameters(config)
     logger = logging.getLogger("tzx")
     logger.setLevel(logging.INFO)
     logger.addHandler(speeds)
@@ -122,11 +121,19 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _config(args: argparse.Namespace, name: str) -> EasyRecConfig:
+    """What to train; one epoch tells the speed."""
+    config = config_of(ENTRIES[name])
+    if args.kind == "speed":
+        config.train_config.num_epochs = 1
+    return config
+
+
 def _todo(args: argparse.Namespace, suite: str) -> Iterator[tuple[str, int, str]]:
     rows = read(args.results)
     done = {(r["suite"], r["model"], r["seed"], r["config"]) for r in rows if r["kind"] == args.kind}
     for name in args.models or ENTRIES:
-        mark = fingerprint(config_of(ENTRIES[name]))
+        mark = fingerprint(_config(args, name))
         for seed in range(1, args.seeds + 1):
             if (suite, name, seed, mark) not in done:
                 yield name, seed, mark
@@ -137,7 +144,7 @@ def run_tzx(args: argparse.Namespace) -> None:
     for name, seed, mark in _todo(args, "tzx"):
         before = facts(args.threads)
         try:
-            figures = train_tzx(ENTRIES[name], seed, args.threads)
+            figures = train_tzx(_config(args, name), seed, args.threads)
         except ConfigError as error:
             sys.exit(f"{name}: {error}")
         row = {"suite": "tzx", "kind": args.kind, "model": name, "seed": seed, "config": mark}
@@ -161,8 +168,9 @@ def run_peer(args: argparse.Namespace) -> None:
                 widest = next(e for e in ENTRIES.values() if e.base == base)
                 data[base] = export_rows(config_of(widest), Path(scratch) / f"{base}.npz")
             before = facts(args.threads) | {"fuxictr": known["fuxictr"], "torch": known["torch"]}
+            epochs, init_std = _config(args, name).train_config.num_epochs, ENTRIES[name].init_std
             command = [*peer, "--data", str(data[base]), "--model", name, "--seed", str(seed)]
-            command += ["--init_std", str(ENTRIES[name].init_std)]
+            command += ["--epochs", str(epochs), "--init_std", str(init_std)]
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode:
                 sys.exit(f"{' '.join(command)}\n{done.stderr}")
