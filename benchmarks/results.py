@@ -73,10 +73,8 @@ class _Speeds(logging.Handler):
             self.windows.append(float(found.group(1).replace(",", "")))
 
 
-def train_tzx(config: EasyRecConfig, seed: int, threads: int) -> dict[str, object]:
+def train_tzx(config: EasyRecConfig, seed: int) -> dict[str, object]:
     """Train once in this process and return the figures."""
-    import torch
-
     from tzx.runtime.training.jobs import TrainOptions, train
 
     speeds, parameters = _Speeds(), _count_parameters(config)
@@ -87,7 +85,6 @@ def train_tzx(config: EasyRecConfig, seed: int, threads: int) -> dict[str, objec
     try:
         with tempfile.TemporaryDirectory(prefix="tzx-results-") as scratch:
             config.model_dir = scratch
-            torch.set_num_threads(threads)
             train(config, TrainOptions(seed=seed))
             metrics = json.loads((Path(scratch) / "train_eval_result_v2.txt").read_text().splitlines()[-1])
     finally:
@@ -144,7 +141,7 @@ def run_tzx(args: argparse.Namespace) -> None:
     for name, seed, mark in _todo(args, "tzx"):
         before = facts(args.threads)
         try:
-            figures = train_tzx(_config(args, name), seed, args.threads)
+            figures = train_tzx(_config(args, name), seed)
         except ConfigError as error:
             sys.exit(f"{name}: {error}")
         row = {"suite": "tzx", "kind": args.kind, "model": name, "seed": seed, "config": mark}
@@ -155,7 +152,7 @@ def run_tzx(args: argparse.Namespace) -> None:
 def run_peer(args: argparse.Namespace) -> None:
     """The same with FuxiCTR, in its own interpreter, which trains one model a call."""
     peer = [args.python, str(PEER)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "FUXICTR_CHECKOUT": str(args.checkout)}
+    environment = {**os.environ, "FUXICTR_CHECKOUT": str(args.checkout)}
     listing = subprocess.run([*peer, "--list"], check=True, capture_output=True, text=True, env=environment)
     known = json.loads(listing.stdout)
     with tempfile.TemporaryDirectory(prefix="tzx-results-") as scratch:
@@ -202,6 +199,7 @@ def main() -> None:
         parser.error(f"no model named {', '.join(unknown)}; there are {', '.join(ENTRIES)}")
     args.kind = "auc"
     args.checkout = Path(args.checkout).resolve() if args.checkout else ""
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # of both sides; without it tzx chooses for itself
     os.chdir(ROOT)
     if args.what == "write":
         args.out.write_text(page(read(args.results), list(ENTRIES)))
