@@ -135,7 +135,8 @@ def _add_sequences(parts: Parts, contents: Contents, arrays: Mapping[str, Featur
 
 
 def _ids_per_row(feature: SequenceSparseData) -> Array:
-    if len(feature.values) == len(feature.key_lengths) and (feature.key_lengths == 1).all():
+    # As many ids as elements, none of which is empty: they have one each.
+    if len(feature.values) == len(feature.key_lengths) == np.count_nonzero(feature.key_lengths):
         return feature.seq_lengths
     total = np.zeros(len(feature.key_lengths) + 1, np.int64)
     np.cumsum(feature.key_lengths, out=total[1:])

@@ -122,7 +122,9 @@ def array_of(numbers: Numbers) -> pa.Array:
 
 
 def size_of(array: pa.Array) -> int:
-    """About as many bytes as the values take; of text in a fraction of the time that pyarrow needs."""
+    """About as many bytes as the values take; of numbers and text in a fraction of the time that pyarrow needs."""
+    if array.type.id in _DIRECT:
+        return 8 * len(array)
     if not is_text(array.type) or not len(array):
         return array.nbytes
     offsets = _offsets(array, is_wide(array.type))
