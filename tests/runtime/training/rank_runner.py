@@ -7,7 +7,9 @@ import errno
 import logging
 import multiprocessing
 import os
+import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,13 +69,20 @@ def main(rank: int, job: Job) -> None:
 
 
 def prepare(fault: str, number: int) -> None:
-    """Arrange for this process to be killed, stopped or signalled at a step, or killed at a sync of a save."""
+    """Arrange for this process to be killed, stopped or signalled at a step, or killed at a write of a save."""
     calls = [0]
+
+    def soon() -> None:
+        """Kill this process within the time of a few steps, wherever it then is."""
+        time.sleep(random.Random(number).uniform(0, 0.1))
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def strike(function):
         def struck(*args, **kwargs):
             calls[0] += 1
-            if calls[0] == number:
+            if calls[0] == number and fault == "kill soon":
+                threading.Thread(target=soon, daemon=True).start()
+            elif calls[0] == number:
                 os.kill(os.getpid(), {"hang": signal.SIGSTOP, "term": signal.SIGTERM}.get(fault, signal.SIGKILL))
             return function(*args, **kwargs)
 
@@ -88,9 +97,9 @@ def prepare(fault: str, number: int) -> None:
 
         return fails
 
-    if fault == "kill in a save":
+    if fault == "kill at a sync":
         os.fsync = strike(os.fsync)
-    elif fault == "kill in a write":
+    elif fault == "kill at a write":
         Summed.write = strike(Summed.write)
     elif fault == "full":
         os.fsync = full(os.fsync)

@@ -51,21 +51,40 @@ def text(config_text):
     return text
 
 
-def test_killed_anywhere_a_run_ends_bit_for_bit_as_if_it_had_not_been(runner, text, tmp_path, request):
+def pytest_generate_tests(metafunc):
+    """The full number of kills comes in parts, so that each can be run by itself."""
+    if "part" in metafunc.fixturenames:
+        metafunc.parametrize("part", range(10 if metafunc.config.option.soak else 1))
+
+
+def faults_of(part: int, trials: int, steps: int) -> list[tuple[str, int]]:
+    """Where to kill: every fourth time within a save, else at or a little after the start of a step."""
+    rng, saves = random.Random(part), steps // 25
+    in_save = [("kill at a sync", rng.randint(2, 4 * saves)), ("kill at a write", rng.randint(1, 700 * saves))]
+    return [
+        in_save[(part + trial // 4) % 2]
+        if trial % 4 == 0
+        else (("kill", "kill soon")[trial % 2], rng.randint(1, steps - 10))
+        for trial in range(trials)
+    ]
+
+
+def test_killed_anywhere_a_run_ends_bit_for_bit_as_if_it_had_not_been(runner, text, tmp_path, request, part):
+    trials, steps = (5, 300) if request.config.option.soak else (8, STEPS)
+    text = text.replace(f"num_steps: {STEPS}", f"num_steps: {steps}")
     assert runner.run(into(text, tmp_path / "whole"), 2) == [0, 0], runner.log()
     whole = ckpt.find_intact(tmp_path / "whole")
-    trials = 50 if request.config.option.soak else 6
-    saves = max(2, trials // 5)
-    rng = random.Random(trials)
-    for trial in range(trials):
-        rank = trial % 2
-        fault = ("kill in a save", rng.randint(1, 30)) if trial < saves else ("kill", rng.randint(1, STEPS - 1))
+    for trial, fault in enumerate(faults_of(part, trials, steps)):
+        rank = (part + trial) % 2
         config = into(text, tmp_path / f"killed{trial}")
         codes = runner.run(config, 2, faults={rank: fault})
         assert codes[rank] == -signal.SIGKILL, (fault, codes, runner.log())
+        left = tmp_path / f"killed{trial}"
+        torn = [path for path in left.glob("model.ckpt-*") if not (path / "COMMITTED").exists()]
+        assert len(torn) == 1 or fault[0] != "kill at a write"
         assert runner.run(config, 2) == [0, 0], (fault, runner.log())
-        newest = ckpt.find_intact(tmp_path / f"killed{trial}")
-        assert ckpt.step_of(newest) == STEPS
+        newest = ckpt.find_intact(left)
+        assert ckpt.step_of(newest) == steps
         assert_same(whole, newest)
         assert "Traceback" not in runner.log()
 

@@ -72,7 +72,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_one_that_was_not(runner, con
     assert runner.run(whole, 2, environment=store) == [0, 0], runner.log()
     assert [ckpt.step_of(p) for p in ckpt.committed_checkpoints("s3://bucket/whole")] == [20, STEPS]
     for rank, fault, code, saved in (
-        (1, ("kill in a write", 3), -signal.SIGKILL, {0}),
+        (1, ("kill at a write", 3), -signal.SIGKILL, {0}),
         (0, ("term", 13), 143, {13, 14}),
     ):
         codes = runner.run(cut, 2, environment=store, faults={rank: fault})
