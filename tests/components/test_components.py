@@ -51,6 +51,11 @@ def test_one_process_runs_the_app_itself() -> None:
     assert "OMP_NUM_THREADS" not in found.env
 
 
+def test_a_plan_is_handed_on() -> None:
+    found = role("train", "--config", CONFIG, "--plan", "runs/a/model.ckpt-9/plan")
+    assert found.args[-2:] == ["--plan", "runs/a/model.ckpt-9/plan"]
+
+
 def test_several_processes_go_through_torchrun() -> None:
     found = role("train", "--config", CONFIG, "-j", "1:4x2", "--max_restarts", "3", "--max_retries", "2", "--cpu", "8")
     assert found.args[:9] == [

@@ -20,6 +20,7 @@ def train(
     model_dir: Optional[str] = None,
     continue_train: bool = False,
     fine_tune_checkpoint: Optional[str] = None,
+    plan: Optional[str] = None,
     ignore_restore_optimizer: bool = False,
     edit_config_json: Optional[str] = None,
     user_module: Optional[str] = None,
@@ -47,6 +48,7 @@ def train(
         model_dir: where checkpoints go instead of where the config says
         continue_train: go on from the newest checkpoint in model_dir
         fine_tune_checkpoint: start with the parameters of this checkpoint
+        plan: place tables as this sharding plan says: a checkpoint's file plan, or what tzx.apps.plan --json prints
         ignore_restore_optimizer: take parameters but no optimizer state from a checkpoint
         edit_config_json: config overrides as a JSON object of path to value
         user_module: Python file that registers operators and models of your own
@@ -77,6 +79,7 @@ def train(
                 "model_dir": model_dir,
                 "continue_train": continue_train,
                 "fine_tune_checkpoint": fine_tune_checkpoint,
+                "plan": plan,
                 "ignore_restore_optimizer": ignore_restore_optimizer,
                 "edit_config_json": edit_config_json,
                 "user_module": user_module,
