@@ -1,7 +1,7 @@
 # make install     an environment in .venv with everything (GPU=1 for the CUDA builds, PYTHON=python3.12 to choose)
 # make quickstart  install, then data, train, eval, export and predict on MovieLens-100K
 # make test        the whole suite, JOBS=2 files at a time
-# make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (a quarter), 20 stopped
+# make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (half an hour), 20 stopped
 # make lint        ruff, mypy and the import floors
 # make bench       every speed that the documents state, as a table (half an hour)
 # make bench-check the same speeds as ratios, compared with the stored ones

@@ -156,6 +156,25 @@ def test_moving_average_clipping_accumulation_and_parts_train_and_resume(config,
     assert results(root / "resumed")[-1] == whole
 
 
+def test_the_norm_that_is_clipped_is_that_of_all_parameters_whichever_optimizer_they_have(config, root):
+    options = config.train_config
+    options.ClearField("num_epochs")
+    options.num_steps = 5
+    options.grad_clipping.clipping_type = "norm"
+    options.grad_clipping.max_gradient = 0.01
+    options.dense_optimizer.sgd_optimizer.lr = 0.5
+    train(config, TrainOptions())
+    for pattern in (".*bias", "model.deep.*"):
+        part = options.dense_optimizer.part_optimizers.add()
+        part.regex_pattern = pattern
+        part.sgd_optimizer.lr = 0.5
+    config.model_dir = str(root / "parts")
+    train(config, TrainOptions())
+    whole, parts = (weights(config, root / name / "model.ckpt-5") for name in ("run", "parts"))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
+
+
 def test_a_gradient_scaler_changes_nothing_that_is_learned(config, root):
     config.train_config.ClearField("num_epochs")
     config.train_config.num_steps = 3

@@ -68,6 +68,7 @@ class Batch:
     position: Mapping[str, int] | None = None  # where this rank's epoch goes on after this batch
     is_filler: bool = False  # of a rank that has run out of data: takes part in a step, but is to change nothing
     peer_size: int = 0  # rows of the largest batch of this step on any rank; 0 where nobody asked
+    event_time: int = 0  # latest of its rows, then that of the step on all ranks, in Unix seconds; 0 where unknown
     has_rows: bool = False  # ids of tables that grow with the data have been replaced by rows
     bad_values: Mapping[str, int] = field(default_factory=dict)  # taken as missing, by feature
     rows: npt.NDArray[np.int64] | None = None  # [B] numbers of the rows in the data set

@@ -18,6 +18,7 @@ from tzx.runtime.config import effective_fg_mode
 from tzx.runtime.data import stream
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.cores import cores_for_me
+from tzx.runtime.data.event_time import EventTime
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
 from tzx.runtime.data.pipeline import Hands, Pipeline
@@ -84,6 +85,7 @@ class DataLoader:
         self.bad_values = Counter[str]()
         self._told = False
         self._needs_labels = options.mode != "predict"
+        self._event_time = EventTime.from_config(data_config) if options.mode == "train" else None
         cores = cores_for_me(options.local_world_size)
         columns = self._needed_columns()
         self._reader = open_reader(data_config, paths, None if self._keeps_all else columns, cores >= _MANY_CORES)
@@ -161,6 +163,8 @@ class DataLoader:
             consumed += batch.size
             batch.position = position.state(rank, consumed)
             batch.rows = chunk.rows
+            if self._event_time is not None:
+                batch.event_time = self._event_time.latest(chunk.batch)
             if self._reserved_names:
                 batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch
@@ -210,6 +214,8 @@ class DataLoader:
             columns += [*config.label_fields, *config.sample_weight_fields]
         if self._cost_field:
             columns.append(self._cost_field)
+        if self._event_time is not None:
+            columns.append(self._event_time.name)
         columns += [c for c in options.reserved_columns if c not in (ALL_COLUMNS, ALL_EFFECTIVE_COLUMNS)]
         return list(dict.fromkeys(columns))
 
@@ -226,3 +232,5 @@ class DataLoader:
             logger.warning("there are no rows in %s", paths)
         elif self._needs_labels:
             check_types(self.schema, config.label_fields, config.sample_weight_fields)
+            if self._event_time is not None:
+                self._event_time.check_type(self.schema)

@@ -19,6 +19,7 @@ from tzx.runtime.data.packing import pack
 from tzx.runtime.features import Feature, FeatureSet
 from tzx.runtime.features.arrays import DenseData, FeatureData, SequenceDenseData, SequenceSparseData, SparseData
 from tzx.runtime.protos.data_pb2 import DataConfig
+from tzx.runtime.training.event_time import time_of_step
 from tzx.runtime.training.process import Process
 
 
@@ -36,34 +37,40 @@ class LockstepBatches:
 
     What any rank requests is requested of all ranks in the same step. Nothing else may decide to stop: a rank that
     acted on its own request at once would leave the others waiting for it. When a stop is requested the batch is not to
-    be used: a rank may have given up waiting for its own.
+    be used: a rank may have given up waiting for its own. Each batch gets the event time of the step, the one that
+    `quorum` of the ranks have reached.
     """
 
-    def __init__(self, batches: Iterator[Batch], filler: Batch, process: Process, requests: Requests) -> None:
+    def __init__(
+        self, batches: Iterator[Batch], filler: Batch, process: Process, requests: Requests, quorum: float = 0.5
+    ) -> None:
         self._batches = batches
         self._filler = filler
         self._process = process
         self._requests = requests
+        self._quorum = quorum
 
     def __iter__(self) -> Iterator[tuple[Batch, Requests]]:
         while True:
             batch = next(self._batches, None)
-            largest, requests = self._agree(batch.size if batch is not None else 0)
+            largest, event_time, requests = self._agree(batch)
             if not largest and not requests.stop:
                 return
             taken = self._filler if batch is None else batch
-            taken.peer_size = largest
+            taken.peer_size, taken.event_time = largest, event_time
             yield taken, requests
 
-    def _agree(self, size: int) -> tuple[int, Requests]:
-        own = self._requests
-        flags = [size, own.stop, own.save, own.failed]
+    def _agree(self, batch: Batch | None) -> tuple[int, int, Requests]:
+        own, process = self._requests, self._process
+        times = [0] * process.world_size
+        times[process.rank] = batch.event_time if batch is not None else 0
+        known = [batch.size if batch is not None else 0, own.stop, own.save, own.failed, *times]
         own.save = False
-        if self._process.world_size > 1:
-            shared = torch.tensor(flags, dtype=torch.int32)
+        if process.world_size > 1:
+            shared = torch.tensor(known, dtype=torch.int64)
             dist.all_reduce(shared, op=dist.ReduceOp.MAX)
-            flags = shared.tolist()
-        return flags[0], Requests(*map(bool, flags[1:]))
+            known = shared.tolist()
+        return known[0], time_of_step(known[4:], self._quorum), Requests(*map(bool, known[1:4]))
 
 
 def make_filler(features: FeatureSet, loader: DataLoader, config: DataConfig) -> Batch:

@@ -13,6 +13,7 @@ from tzx.runtime.errors import ConfigError, DataError, Preempted, StorageError
 from tzx.runtime.features.tolerance import told
 from tzx.runtime.training.advice import WaitingAdvice
 from tzx.runtime.training.batches import LockstepBatches, Requests, make_filler
+from tzx.runtime.training.event_time import is_save_due
 from tzx.runtime.training.nonfinite import LossGuard
 from tzx.runtime.training.precision import autocast, clip_gradients, unscale_tables
 from tzx.runtime.training.profiling import StepProfiler
@@ -85,13 +86,14 @@ class TrainingLoop:
         start, steps_before = session.position, session.step
         filler = make_filler(session.features, self._loader, session.config.data_config)
         epoch = self._loader.epoch(session.epoch, start, give_up=lambda: session.requests.stop)
-        for batch, requests in LockstepBatches(epoch, filler, session.process, session.requests):
+        quorum = self._config.save_checkpoints_timestamp_quorum
+        for batch, requests in LockstepBatches(epoch, filler, session.process, session.requests, quorum):
             self._answer(requests)
             losses = self._step(batch)
             if not batch.is_filler:
                 session.position, self._losses = batch.position, losses
                 self._progress.add(batch.size)
-            self._after_step()
+            self._after_step(batch.event_time)
             profiler.step()
             if self._is_done():
                 return
@@ -100,7 +102,7 @@ class TrainingLoop:
                 f"{session.config.train_input_path}: an epoch without a single batch; is the data empty "
                 f"or smaller than one batch with drop_remainder?"
             )
-        session.epoch, session.position = session.epoch + 1, None
+        session.epoch, session.position, session.event_time = session.epoch + 1, None, 0
         every = self._config.save_checkpoints_epochs
         if every and session.epoch % every == 0 and not self._is_done():
             self._checkpoint()
@@ -132,21 +134,22 @@ class TrainingLoop:
         return losses
 
     def _update_dense(self) -> None:
-        clips = self._config.HasField("grad_clipping")
-        for scheduled in self._session.dense_optimizers:
-            if clips:
+        optimizers = self._session.dense_optimizers
+        if self._config.HasField("grad_clipping"):
+            for scheduled in optimizers:
                 self._scaler.unscale_(scheduled.optimizer)
-                clip_gradients(self._config.grad_clipping, [p for _, p in scheduled.named_parameters()])
+            clip_gradients(self._config.grad_clipping, [p for o in optimizers for _, p in o.named_parameters()])
+        for scheduled in optimizers:
             self._scaler.step(scheduled.optimizer)
-        if self._session.dense_optimizers:
+        if optimizers:
             self._scaler.update()
         if self._session.ema is not None:
             self._session.ema.update()
         self._write_gradients()
-        for scheduled in self._session.dense_optimizers:
+        for scheduled in optimizers:
             scheduled.optimizer.zero_grad(set_to_none=True)
 
-    def _after_step(self) -> None:
+    def _after_step(self, event_time: int) -> None:
         session, config = self._session, self._config
         if self._first:
             self._first = False
@@ -154,8 +157,10 @@ class TrainingLoop:
                 logger.info("first step done %.1f s after the process started", seconds_since_process_start())
         if session.step % max(config.log_step_count_steps, 1) == 0:
             self._log()
+        before, session.event_time = session.event_time, max(session.event_time, event_time)
         every = 0 if config.save_checkpoints_epochs else config.save_checkpoints_steps
-        if every and session.step % every == 0 and not self._is_done():
+        is_due = bool(every) and session.step % every == 0
+        if (is_due or is_save_due(config, before, session.event_time)) and not self._is_done():
             self._checkpoint()
 
     def _log(self) -> None:

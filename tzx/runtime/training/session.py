@@ -67,6 +67,7 @@ class Session:
     step: int = 0
     table_steps: int = 0  # updates that the state of the table optimizer has seen
     epoch: int = 0
+    event_time: int = 0  # the latest of the current epoch, in Unix seconds; 0 where unknown
     position: Mapping[str, int] | None = None  # rows of the current epoch already trained on, by source
     saved: Path | None = None  # the newest checkpoint in model_dir that this session has written or started from
     requests: Requests = field(default_factory=Requests)

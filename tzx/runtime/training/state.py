@@ -62,6 +62,7 @@ def snapshot(session: Session) -> ckpt.Snapshot:
             "step": session.step,
             "table_steps": session.table_steps,
             "epoch": session.epoch,
+            "event_time": session.event_time,
             "ema_updates": session.ema.updates if session.ema else 0,
             "grad_scaler": session.scaler.state_dict(),
         },
@@ -94,7 +95,7 @@ def restore(session: Session, checkpoint: Path) -> None:
     meta = ckpt.read_json(checkpoint / "meta", {})
     session.step = meta.get("step", ckpt.step_of(checkpoint))
     load_model(session, checkpoint)
-    session.epoch = meta.get("epoch", 0)
+    session.epoch, session.event_time = meta.get("epoch", 0), meta.get("event_time", 0)
     session.position = ckpt.read_json(checkpoint / "dataloader_state.json") or None
     session.saved = checkpoint
     if meta.get("grad_scaler") and session.scaler.is_enabled():

@@ -64,6 +64,12 @@ def test_shuffled_and_masked_batches_are_those_of_the_raw_data(raw, tmp_path, fo
     assert made.train_input_path.count("part-") == ranks
 
 
+def test_event_times_are_kept_for_training(raw, tmp_path):
+    made = generate(raw, tmp_path / "out", ["data_config.event_time_field=row"])
+    times = [[batch.event_time for batch in batches(made, mode)] for mode in ("train", "eval")]
+    assert times[0] and all(times[0]) and not any(times[1])
+
+
 @pytest.mark.parametrize("form", ["none", "bucketize"])
 def test_csv_holds_the_same(raw, tmp_path, form):
     made = generate(raw, tmp_path / "out", form=form, kind="csv", reserved_columns=("row",))

@@ -6,7 +6,6 @@ from tzx.runtime.config.checks.context import Context
 from tzx.runtime.config.checks.registry import rule
 from tzx.runtime.config.problems import listing, quoted
 from tzx.runtime.config.schema import fields_of
-from tzx.runtime.protos import data_pb2
 
 _SUMMARIES = ("loss", "learning_rate", "parameter", "global_gradient_norm", "gradient_norm", "gradient")
 _METRIC_NAMES = {"recall_at_k": "recall@"}
@@ -154,11 +153,19 @@ def fine_tune_map(c: Context) -> None:
 
 @rule()
 def event_time_saves(c: Context) -> None:
-    """Only Kafka messages carry the event times that these saves wait for."""
-    for field in ("save_checkpoints_timestamp_interval", "save_checkpoints_timestamps"):
-        if getattr(c.train, field) and c.data.dataset_type != data_pb2.KafkaDataset:
-            path = ("train_config", field)
-            c.warn(path, f"{field} has no effect: only a KafkaDataset has event times")
+    """Saves by the time of events need to know it, and a column of event times is for them alone."""
+    fields = ("save_checkpoints_timestamp_interval", "save_checkpoints_timestamps")
+    wanted = [field for field in fields if getattr(c.train, field)]
+    if not c.data.event_time_field:
+        for field in wanted:
+            path = ("train_config", field, *([0] if field.endswith("s") else []))
+            c.warn(path, f"{field} has no effect without data_config.event_time_field, a column with event times")
+    elif not wanted:
+        path = ("data_config", "event_time_field")
+        c.warn(path, f"event_time_field has no effect without {fields[0]} or {fields[1]} in train_config")
+    if not c.data.event_time_ticks_per_second:
+        path = ("data_config", "event_time_ticks_per_second")
+        c.error(path, "event_time_ticks_per_second is 0; give 1 for seconds or 1000 for milliseconds")
 
 
 @rule("model_config")

@@ -202,6 +202,8 @@ class _Part:
         kept = [*data.label_fields, *data.sample_weight_fields] if self._options.labels else []
         if data.batch_cost_size and data.sample_cost_field:
             kept.append(data.sample_cost_field)
+        if data.event_time_field and self._options.labels:
+            kept.append(data.event_time_field)
         kept += [name for name in self._options.reserved_columns if name != ALL_COLUMNS]
         return list(dict.fromkeys(kept))
 
