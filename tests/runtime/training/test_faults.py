@@ -9,13 +9,15 @@ import contextlib
 import errno
 import io
 import os
+import stat
+from pathlib import Path
 
 import pytest
 import torch
 
 from tzx.runtime.errors import StorageError
 from tzx.runtime.training import checkpoint as ckpt
-from tzx.runtime.training.manifest import find_damage
+from tzx.runtime.training.manifest import MARKER, find_damage
 from tzx.runtime.training.tensor_files import load_tensors
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES]
@@ -134,6 +136,38 @@ def test_each_operation_of_a_save_broken_once(tmp_path, monkeypatch, error):
         save(model_dir, 2, 2.0)  # and the next attempt succeeds
         assert everything_is_as_before_or_whole(model_dir).name == "model.ckpt-2"
     assert survived <= {"unlink", "rmdir", "mkdir"}  # only removing what is in the way, or making what is there
+
+
+class Synced:
+    """What a power cut would leave: by inode, the names in a directory, or nothing for a file, when last synced."""
+
+    def __init__(self, monkeypatch):
+        self.seen, self.fsync, self.replace, self.unsynced = {}, os.fsync, os.replace, None
+        monkeypatch.setattr(os, "fsync", self.note)
+        monkeypatch.setattr(os, "replace", self.look)
+
+    def note(self, descriptor):
+        status = os.fstat(descriptor)
+        self.seen[status.st_ino] = set(os.listdir(descriptor)) if stat.S_ISDIR(status.st_mode) else set()
+        self.fsync(descriptor)
+
+    def missing(self, top):
+        """What lies below `top`, itself included, and is not on the disk as it is."""
+        entries = [top, *top.rglob("*")]
+        names = {path: {entry.name for entry in path.iterdir()} if path.is_dir() else set() for path in entries}
+        return {path.name for path, there in names.items() if self.seen.get(path.stat().st_ino) != there}
+
+    def look(self, old, new):
+        if os.path.basename(new) == MARKER:
+            self.unsynced = self.missing(Path(new).parent)
+        self.replace(old, new)
+
+
+def test_all_is_on_the_disk_before_the_marker_and_then_the_marker_too(tmp_path, monkeypatch):
+    synced = Synced(monkeypatch)
+    save(tmp_path / "run", 1, 1.0)
+    assert synced.unsynced == {"model.ckpt-1"}  # whose list of names lacks nothing but the marker
+    assert synced.missing(tmp_path / "run") == set()
 
 
 def test_a_full_disk_says_how_much_room_is_missing(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from rank_runner import Job, into
 
 from tzx.runtime.config import parse_text
 from tzx.runtime.training import checkpoint as ckpt
-from tzx.runtime.training import state
+from tzx.runtime.training import peers, state
 from tzx.runtime.training.process import Process
 from tzx.runtime.training.session import build_session
 from tzx.runtime.training.settings import RunSettings
@@ -111,6 +111,10 @@ def test_a_rank_that_hangs_ends_the_others_which_name_it(runner, text, tmp_path)
     codes = runner.run(into(text, tmp_path / "run"), 2, faults={1: ("hang", 40)}, watch=True)
     assert codes == [75, -signal.SIGKILL]
     assert "no sign of life from rank 1 (process" in runner.log()
+
+
+def test_no_rank_waits_for_a_minute_for_one_that_is_gone():
+    assert peers._GONE_SECONDS + peers._NAMING_SECONDS + 2 * peers._BEAT_SECONDS < 60
 
 
 def test_one_rank_that_is_told_to_stop_stops_all_at_the_same_step(runner, text, tmp_path):
