@@ -132,7 +132,7 @@ class Runner:
     def __init__(self, server, folder: Path) -> None:
         self.server, self.folder, self.count = server, folder, 0
 
-    def run(self, config: str, world: int, seconds: float = 120, **more) -> list[int]:
+    def run(self, config: str, world: int, seconds: float = 600, **more) -> list[int]:
         """Exit codes by rank. When one is killed the others are, as a launcher would do, unless to `watch` them."""
         watch = more.pop("watch", False)
         self.count += 1
@@ -144,7 +144,9 @@ class Runner:
         hung = [rank for rank, (fault, _) in job.faults.items() if fault == "hang"]
         end = time.monotonic() + seconds
         try:
-            while any(p.is_alive() for p in processes) and time.monotonic() < end:
+            while any(p.is_alive() for p in processes):
+                if time.monotonic() > end:
+                    raise TimeoutError(f"processes still run after {seconds} s:\n{self.log()}")
                 if not watch and any(p.exitcode not in (None, 0) for p in processes):
                     break
                 if all(not p.is_alive() for rank, p in enumerate(processes) if rank not in hung):

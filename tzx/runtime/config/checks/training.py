@@ -158,11 +158,13 @@ def event_time_saves(c: Context) -> None:
     wanted = [field for field in fields if getattr(c.train, field)]
     if not c.data.event_time_field:
         for field in wanted:
-            path = ("train_config", field, *([0] if field.endswith("s") else []))
-            c.warn(path, f"{field} has no effect without data_config.event_time_field, a column with event times")
+            c.warn(
+                ("train_config", field) if field == fields[0] else ("train_config", field, 0),
+                f"{field} has no effect without data_config.event_time_field, a column with event times",
+            )
     elif not wanted:
         path = ("data_config", "event_time_field")
-        c.warn(path, f"event_time_field has no effect without {fields[0]} or {fields[1]} in train_config")
+        c.warn(path, f"event_time_field has no effect without {' or '.join(fields)} in train_config")
     if not c.data.event_time_ticks_per_second:
         path = ("data_config", "event_time_ticks_per_second")
         c.error(path, "event_time_ticks_per_second is 0; give 1 for seconds or 1000 for milliseconds")
