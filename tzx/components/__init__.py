@@ -203,6 +203,7 @@ def export(
         max_retries: how often the scheduler restarts a failed job
         debug: show tracebacks and debug logs
     """
+    demand = resources.Demand(cpu, gpu, memMB, h)
     return roles.app_def(
         roles.App(
             "tzx.apps.export",
@@ -219,9 +220,7 @@ def export(
             set,
             args,
         ),
-        roles.Job(
-            "1x1", resources.Demand(cpu, gpu, memMB, h), env or {}, mounts or (), image, name, max_retries, 0, debug
-        ),
+        roles.Job("1x1", demand, env or {}, mounts or (), image, name, max_retries, 0, debug),
     )
 
 
