@@ -60,9 +60,11 @@ def tables(sizes: Sequence[int]) -> None:
 def table(size: int) -> dict[str, float]:
     """Time of a step and memory with a table of so many rows, whose ids are drawn from all of it."""
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
+    from tzx.apps.memory import keep_freed_memory
     from tzx.apps.openmp import set_wait_policy
 
     set_wait_policy(os.environ)
+    keep_freed_memory()
     from step import prepare
     from turns import peak_mib
 

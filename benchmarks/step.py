@@ -72,10 +72,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="append the result to this file as one line")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    from tzx.apps.memory import keep_freed_memory
     from tzx.apps.openmp import set_wait_policy
     from tzx.runtime.config import load_config
 
     set_wait_policy(os.environ)
+    keep_freed_memory()
 
     before = facts(args.threads)
     with tempfile.TemporaryDirectory(prefix="tzx-benchmark-") as scratch:

@@ -18,7 +18,7 @@ from tzx.apps.command import Parser
 
 KEPT = Path(__file__).resolve().parents[1] / "tests" / "components" / "surface.txt"
 # Not apps: what apps share, and torchrun, whose flags are torch's.
-SHARED = ("command", "inputs", "openmp", "torchrun")
+SHARED = ("command", "inputs", "memory", "openmp", "torchrun")
 
 
 class Seen(Exception):

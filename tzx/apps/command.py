@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from tzx.apps.memory import keep_freed_memory
 from tzx.apps.openmp import set_wait_policy
 from tzx.runtime.errors import ConfigError, TzxError
 
@@ -119,6 +120,7 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     debug = "--debug" in argv
     _log_to_stderr(debug)
     set_wait_policy(os.environ)
+    keep_freed_memory()
     try:
         code = main(argv) or 0
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from torch import nn
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.nn.activation import Dice
+from tzx.runtime.nn.linear import Linear
 from tzx.runtime.nn.mlp import MLP
 from tzx.runtime.protos import module_pb2
 
@@ -14,13 +15,13 @@ def kinds(mlp: MLP) -> list[list[type]]:
 
 def test_layers_come_in_order_linear_norm_activation_dropout() -> None:
     normed = MLP(4, module_pb2.MLP(hidden_units=[3], use_bn=True, dropout_ratio=[0.2]))
-    assert kinds(normed) == [[nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]]
+    assert kinds(normed) == [[Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]]
     assert normed.layers[0][0].bias is None
     layered = MLP(4, module_pb2.MLP(hidden_units=[3], use_ln=True, activation="Dice"))
-    assert kinds(layered) == [[nn.Linear, nn.LayerNorm, Dice]]
+    assert kinds(layered) == [[Linear, nn.LayerNorm, Dice]]
     assert layered.layers[0][0].bias is not None
     plain = MLP(4, module_pb2.MLP(hidden_units=[3], activation="", bias=False))
-    assert kinds(plain) == [[nn.Linear]]
+    assert kinds(plain) == [[Linear]]
     assert plain.layers[0][0].bias is None
 
 
@@ -46,7 +47,7 @@ def test_dropout_ratios_apply_to_all_or_one_by_one() -> None:
     one = MLP(4, module_pb2.MLP(hidden_units=[3, 2], dropout_ratio=[0.5]))
     assert [layer[-1].p for layer in one.layers] == [0.5, 0.5]
     each = MLP(4, module_pb2.MLP(hidden_units=[3, 2], dropout_ratio=[0.0, 0.25]))
-    assert kinds(each) == [[nn.Linear, nn.ReLU], [nn.Linear, nn.ReLU, nn.Dropout]]
+    assert kinds(each) == [[Linear, nn.ReLU], [Linear, nn.ReLU, nn.Dropout]]
     with pytest.raises(ConfigError, match="3 dropout_ratio values for 2 hidden_units"):
         MLP(4, module_pb2.MLP(hidden_units=[3, 2], dropout_ratio=[0.1, 0.1, 0.1]))
     with pytest.raises(ConfigError, match=r"1.5 is not in \[0, 1\)"):

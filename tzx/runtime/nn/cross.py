@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tzx.runtime.errors import ConfigError
+from tzx.runtime.nn.linear import Linear
 from tzx.runtime.protos import module_pb2
 
 
@@ -50,8 +51,8 @@ class LowRankCross(nn.Module):
         super().__init__()
         layers = _at_least_one("cross", "cross_num", config.cross_num)
         rank = _at_least_one("cross", "low_rank", config.low_rank)
-        self.down = nn.ModuleList(nn.Linear(dim, rank, bias=False) for _ in range(layers))
-        self.up = nn.ModuleList(nn.Linear(rank, dim) for _ in range(layers))
+        self.down = nn.ModuleList(Linear(dim, rank, bias=False) for _ in range(layers))
+        self.up = nn.ModuleList(Linear(rank, dim) for _ in range(layers))
         self.out_dim = dim
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -75,8 +76,8 @@ class GatedCross(nn.Module):
     def __init__(self, dim: int, config: module_pb2.Cross) -> None:
         super().__init__()
         layers = _at_least_one("cross", "cross_num", config.cross_num)
-        self.crosses = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
-        self.gates = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(layers))
+        self.crosses = nn.ModuleList(Linear(dim, dim) for _ in range(layers))
+        self.gates = nn.ModuleList(Linear(dim, dim, bias=False) for _ in range(layers))
         self.out_dim = dim
 
     def forward(self, x_BD: Tensor) -> Tensor:

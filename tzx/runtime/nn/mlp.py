@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.nn.activation import make_activation
+from tzx.runtime.nn.linear import Linear
 from tzx.runtime.protos import module_pb2
 
 
@@ -62,7 +63,7 @@ class MLP(nn.Module):
 def _make_layer(in_dim: int, out_dim: int, dropout: float, config: module_pb2.MLP) -> nn.Sequential:
     # With batch norm a bias would be subtracted again.
     parts: list[nn.Module | None] = [
-        nn.Linear(in_dim, out_dim, bias=config.bias and not config.use_bn),
+        Linear(in_dim, out_dim, bias=config.bias and not config.use_bn),
         nn.BatchNorm1d(out_dim) if config.use_bn else None,
         nn.LayerNorm(out_dim) if config.use_ln else None,
         make_activation(config.activation, out_dim),
