@@ -110,3 +110,37 @@ def test_everything_is_strict_json(explain):
     config = 'expr_feature { feature_name: "l" expression: "log(p)" variables: "item:p" }'
     _, made = explain(config, p=0.0)
     assert json.loads(json.dumps(made, allow_nan=False))["l"]["slots"][0]["made"] == ["-inf"]
+
+
+NO_TEXT = b"a\xff"
+
+
+@pytest.mark.parametrize(
+    ("bytes_type", "text_type", "value", "feature", "shown_as"),
+    [
+        (pa.binary(), pa.string(), NO_TEXT, HASH, "a\\xff"),
+        (pa.list_(pa.binary()), pa.list_(pa.string()), [NO_TEXT, b"b"], HASH, ["a\\xff", "b"]),
+        (
+            pa.list_(pa.list_(pa.binary())),
+            pa.list_(pa.list_(pa.string())),
+            [[NO_TEXT], [b"b"]],
+            SEQUENCE,
+            [["a\\xff"], ["b"]],
+        ),
+        (
+            pa.map_(pa.binary(), pa.int64()),
+            pa.map_(pa.string(), pa.int64()),
+            [(NO_TEXT, 2)],
+            VOCAB.replace(" weighted: true", ""),
+            ["a\\xff:2"],
+        ),
+    ],
+)
+def test_bytes_that_are_no_text_are_shown(make_features, bytes_type, text_type, value, feature, shown_as):
+    features = make_features("FG_DAG", feature)
+    # pyarrow makes no text of such bytes itself, but files may hold them.
+    column = pa.array([value], bytes_type).cast(text_type, safe=False)
+    (found,) = explain_row(features, pa.record_batch({features.input_columns[0]: column}))
+    assert found.inputs[0].value == shown_as
+    assert found.slots[0].values[0] in ("a\\xff", "a\\xff:2")
+    json.dumps(found.to_json(), allow_nan=False)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from tzx.runtime.errors import DataError
+from tzx.runtime.features import arrow
 from tzx.runtime.features.bucketizers import given_options
 from tzx.runtime.features.declared import CONSTANT, FROM_FEATURE, Input
 from tzx.runtime.features.feature import Feature
@@ -128,7 +130,25 @@ def _raw_input(traced: Traced, entry: Input) -> RawInput:
         read = traced.read[traced.inputs.index(entry)]
         return RawInput(f"feature:{entry.name}", "", _texts(read, 0, len(read.values)))
     written = f"{entry.side}:{entry.name}" if entry.side else entry.name
-    return RawInput(written, entry.column, _plain(traced.raw(entry)[0].as_py()))
+    return RawInput(written, entry.column, _plain(_cell(traced.raw(entry))))
+
+
+def _cell(array: pa.Array) -> Any:
+    """The first value, with text as bytes where it is no UTF-8."""
+    array = arrow.plain(array)
+    try:
+        return array[0].as_py()
+    except UnicodeDecodeError:
+        return array.cast(_with_bytes(array.type))[0].as_py()
+
+
+def _with_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type with bytes in place of text."""
+    if pt.is_map(kind):
+        return pa.map_(_with_bytes(kind.key_type), _with_bytes(kind.item_type))
+    if arrow.is_list(kind):
+        return pa.large_list(_with_bytes(kind.value_type))
+    return pa.large_binary() if arrow.is_text(kind) else kind
 
 
 def _plain(value: Any) -> Any:
