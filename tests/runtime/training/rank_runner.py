@@ -39,6 +39,7 @@ class Job:
     log: str  # one file for each rank
     environment: dict[str, str] = field(default_factory=dict)
     faults: dict[int, tuple[str, int]] = field(default_factory=dict)  # rank -> what to do at which step or sync
+    silence: float = peers._GONE_SECONDS  # after so many seconds a rank counts as gone
     keep: str = ""  # where each rank notes the rows it trained on
     action: Callable[["Job"], None] = train_on
 
@@ -53,7 +54,7 @@ def main(rank: int, job: Job) -> None:
     }
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{job.store}", rank=rank, world_size=job.world)
-    peers._GONE_SECONDS, peers._BEAT_SECONDS = 6.0, 0.3
+    peers._GONE_SECONDS, peers._BEAT_SECONDS = job.silence, 0.3
     prepare(*job.faults.get(rank, ("", 0)))
     note_rows(job, rank)
     code = 0

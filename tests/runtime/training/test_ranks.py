@@ -108,7 +108,7 @@ def test_a_rank_that_is_killed_is_named_by_the_others(runner, text, tmp_path):
 
 
 def test_a_rank_that_hangs_ends_the_others_which_name_it(runner, text, tmp_path):
-    codes = runner.run(into(text, tmp_path / "run"), 2, faults={1: ("hang", 40)}, watch=True)
+    codes = runner.run(into(text, tmp_path / "run"), 2, faults={1: ("hang", 40)}, watch=True, silence=6.0)
     assert codes == [75, -signal.SIGKILL]
     assert "no sign of life from rank 1 (process" in runner.log()
 
@@ -118,7 +118,7 @@ def test_no_rank_waits_for_a_minute_for_one_that_is_gone():
 
 
 def test_one_rank_that_is_told_to_stop_stops_all_at_the_same_step(runner, text, tmp_path):
-    codes = runner.run(into(text, tmp_path / "run"), 2, faults={1: ("term", 40)}, watch=False, seconds=60)
+    codes = runner.run(into(text, tmp_path / "run"), 2, faults={1: ("term", 40)}, watch=False)
     assert 143 in codes
     assert ckpt.step_of(ckpt.find_intact(tmp_path / "run")) in (40, 41)
 
