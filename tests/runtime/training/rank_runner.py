@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from tzx.runtime.config import parse_text
+from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.errors import TzxError
 from tzx.runtime.training import jobs, peers
 from tzx.runtime.training.loop import TrainingLoop
@@ -70,7 +71,7 @@ def main(rank: int, job: Job) -> None:
 
 
 def prepare(fault: str, number: int) -> None:
-    """Arrange for this process to be killed, stopped or signalled at a step, or killed at a write of a save."""
+    """Arrange for this process to be killed, stopped, signalled or out of data at a step, or killed in a save."""
     calls = [0]
 
     def soon() -> None:
@@ -98,7 +99,18 @@ def prepare(fault: str, number: int) -> None:
 
         return fails
 
-    if fault == "kill at a sync":
+    def dry(function):
+        def runs_dry(*args):
+            for count, batch in enumerate(function(*args)):
+                if count == number:
+                    time.sleep(600)
+                yield batch
+
+        return runs_dry
+
+    if fault == "dry":
+        DataLoader._produce = dry(DataLoader._produce)
+    elif fault == "kill at a sync":
         os.fsync = strike(os.fsync)
     elif fault == "kill at a write":
         Summed.write = strike(Summed.write)

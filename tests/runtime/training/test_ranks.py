@@ -123,6 +123,12 @@ def test_one_rank_that_is_told_to_stop_stops_all_at_the_same_step(runner, text, 
     assert ckpt.step_of(ckpt.find_intact(tmp_path / "run")) in (40, 41)
 
 
+def test_a_stop_reaches_a_rank_that_waits_for_data(runner, text, tmp_path):
+    faults = {0: ("dry", 5), 1: ("term", 5)}
+    assert runner.run(into(text, tmp_path / "run"), 2, faults=faults, watch=True) == [143, 143], runner.log()
+    assert ckpt.step_of(ckpt.find_intact(tmp_path / "run")) == 5
+
+
 def test_moved_between_numbers_of_ranks_in_mid_epoch_each_row_is_seen_once_and_all_state_stays(
     runner, text, tmp_path, root
 ):
