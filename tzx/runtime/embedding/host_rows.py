@@ -1,11 +1,5 @@
 """Lookups and updates of float32 tables in the CPU's memory: compiled loops on as many threads as torch uses."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,10 +9,10 @@ from tzx.runtime.embedding import row_kernels as kernels
 from tzx.runtime.embedding.row_kernels import UPDATES, Bags
 from tzx.runtime.embedding.row_runs import Ids, Run
 from tzx.runtime.embedding.row_updates import Hyper
+from tzx.runtime.embedding.threads import even_bounds, on_threads
 
 FINE = kernels.FINE
 OPTIMIZERS = frozenset(UPDATES)
-Result = TypeVar("Result")
 
 _WORTH_A_THREAD = 1 << 15  # floats of rows; waking a thread takes as long as some thousand rows
 
@@ -55,8 +49,8 @@ def look_up(run: Run, bags: Bags, output: Tensor) -> int:
     """
     kernel = kernels.pool if bags.width else kernels.gather
     table, flat, parts = _floats(run.weight), output.view(-1).numpy(), _parts(bags)
-    bounds = [bags.batch * part // parts for part in range(parts + 1)]
-    return max(_on_threads(lambda first, stop: int(kernel(table, bags, first, stop, flat)), bounds))
+    bounds = even_bounds(bags.batch, parts)
+    return max(on_threads(lambda first, stop: int(kernel(table, bags, first, stop, flat)), bounds))
 
 
 def update(optimizer: str, run: Run, bags: Bags, gradient: Tensor, settings: tuple[float, int, Hyper]) -> None:
@@ -76,26 +70,12 @@ def update(optimizer: str, run: Run, bags: Bags, gradient: Tensor, settings: tup
     def work(low: int, high: int) -> None:
         UPDATES[optimizer](table, states, kernels.touched(bags, flat, low, high), hyper)
 
-    _on_threads(work, kernels.cuts(bags, rows, parts).tolist() if parts > 1 else [0, rows])
+    on_threads(work, kernels.cuts(bags, rows, parts).tolist() if parts > 1 else [0, rows])
 
 
 def _parts(bags: Bags) -> int:
     floats = int(bags.offsets[-1] - bags.offsets[0]) * bags.dim
     return min(torch.get_num_threads(), max(1, floats // _WORTH_A_THREAD), max(1, bags.batch))
-
-
-def _on_threads(work: Callable[[int, int], Result], bounds: Sequence[int]) -> list[Result]:
-    """Work on the stretches between bounds, the first of them in this thread."""
-    first, *others = pairwise(bounds)
-    if not others:
-        return [work(*first)]
-    futures = [_threads(len(others)).submit(work, *stretch) for stretch in others]
-    return [work(*first), *(future.result() for future in futures)]
-
-
-@cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "tzx-rows")
 
 
 def _hyper(lr: float, step: int, given: Hyper) -> kernels.Hyper:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,6 +128,10 @@ class Shares:
         states = [id_map.state() for id_map in self.maps]
         return {name: np.concatenate([s[name] for s in states]) for name in states[0]}
 
+    def sent_on(self) -> list[int]:
+        """How many ids each line has no room for."""
+        return [n for id_map in self.maps for n in id_map._arrays.rows[15::16].tolist()]
+
     def moved(self, oracle: Oracle, world: int) -> "Shares":
         """The same map held by another number of processes."""
         new, state = Shares(oracle, world), self.state()
@@ -171,6 +176,7 @@ def test_like_a_dictionary(rows: int, bits: int, policy: int, exponent: float, s
         shares.remove(forgotten)
         for key in forgotten:
             oracle.live.pop(key, None)
+        assert shares.sent_on() == shares.moved(oracle, len(shares.maps)).sent_on(), "ids that are gone leave traces"
         if world:
             shares = shares.moved(oracle, world)
         state = shares.state()
@@ -207,6 +213,45 @@ def test_many_ids_in_many_buckets() -> None:
     left = np.setdiff1d(ids, gone)
     row_of = dict(zip(ids.tolist(), rows.tolist(), strict=True))
     assert id_map.find(left).tolist() == [row_of[k] for k in left.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("policy", "exponent", "order"),
+    [
+        (kernels.LFU, 1.0, [2, 3, 4, 1]),
+        (kernels.LRU, 1.0, [1, 4, 2, 3]),
+        (kernels.DISTANCE_LFU, 1.0, [2, 4, 1, 3]),  # 2/2, 4/3, 9/5, 2/1
+        (kernels.DISTANCE_LFU, 2.0, [1, 4, 2, 3]),  # 9/25, 4/9, 2/4, 2/1
+        (kernels.DISTANCE_LFU, 0.5, [2, 3, 4, 1]),
+        (kernels.NEVER, 1.0, []),
+    ],
+)
+def test_who_goes_first(policy: int, exponent: float, order: list[int]) -> None:
+    id_map, old = IdMap(4, Eviction(policy, exponent)), np.arange(1, 5)
+    for key, count, step in ((1, 9, 1), (4, 4, 3), (2, 2, 4), (3, 2, 5)):
+        id_map.insert(np.array([key]), np.array([count]), step)
+    gone: list[int] = []
+    for new in range(11, 16):  # one more than there are rows: ids of this step stay
+        rows, evicted = id_map.insert(np.array([new]), np.array([1]), 6)
+        lost = [int(k) for k in old if id_map.find(np.array([k]))[0] < 0 and k not in gone]
+        assert (len(lost), int(rows[0]) >= 0) == (evicted, evicted > 0)
+        gone += lost
+    assert gone == order
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_threads_share_a_look_up(rank: int) -> None:
+    ids = np.random.default_rng(rank).integers(-(2**63), 2**63 - 1, 40_000)
+    ids = ids[owners(ids, 50_000, 2) == rank]
+    id_map, threads = IdMap(50_000, Eviction(kernels.LRU), Part(rank, 2)), torch.get_num_threads()
+    rows, _ = id_map.insert(ids[::2], np.ones_like(ids[::2]), 1)
+    assert (id_map.start > 0) == (rank > 0) and (rows >= id_map.start).all()
+    try:
+        torch.set_num_threads(2)
+        found = id_map.find(ids, absent=50_000)
+    finally:
+        torch.set_num_threads(threads)
+    assert (found[::2] == rows).all() and (found[1::2] == 50_000).all()
 
 
 def test_bytes_per_row() -> None:

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from tzx.runtime.embedding.dynamic import kernels
 from tzx.runtime.embedding.dynamic.kernels import Arrays, Int64
+from tzx.runtime.embedding.threads import even_bounds, on_threads
 from tzx.runtime.errors import StorageError
 
 BYTES_PER_ROW = 28  # 5 lines of 64 for 16 rows, and 8 for what was seen
 MOST_ROWS = 2**31 - 1
 _ROWS_PER_BUCKET = 4096
 _MOST_BUCKET_BITS = 10
+_WORTH_A_THREAD = 1 << 13  # ids; they take some ten times as long as waking a thread
 NO_COUNTS = np.zeros(0, np.int64)
 
 
@@ -99,7 +102,12 @@ class IdMap:
     def find(self, ids: Int64, absent: int = -1) -> Int64:
         """The row of each id, `absent` where it has none."""
         rows = np.empty(len(ids), np.int64)
-        kernels.find(self._arrays, ids, rows, self.start, absent)
+        parts = min(torch.get_num_threads(), max(1, len(ids) // _WORTH_A_THREAD))
+
+        def work(first: int, stop: int) -> None:
+            kernels.find(self._arrays, ids[first:stop], rows[first:stop], self.start, absent)
+
+        on_threads(work, even_bounds(len(ids), parts))
         return rows
 
     def touch(self, ids: Int64, counts: Int64, now: int) -> Int64:

@@ -106,9 +106,7 @@ class DynamicIds(nn.Module):
 
         def answer(number: int, asked: Int64, counts: Int64) -> Int64:
             table = self.tables[number]
-            if now is not None:
-                table.learn(asked, counts, now)
-            return table.find(asked)
+            return table.find(asked) if now is None else table.learn(asked, counts, now)
 
         rows = ask_owners(questions, answer, self._part)
         return [of_map[places] for of_map, (_, _, places) in zip(rows, different, strict=True)]

@@ -179,15 +179,44 @@ def _take_out(t: Arrays, at: int) -> None:
     """Forget the id whose row stands at a place of `t.rows`, and free that row."""
     line = _U(at) // _ROWS
     h = mix(t.ids[line * _IDS + _U(at) % _ROWS - _FIRST_ROW])
-    sender = _home(t, h)
-    while sender != line:
-        t.rows[sender * _ROWS + _SENT_ON] -= np.uint32(1)
-        sender = _next(t, sender)
+    _call_back(t, _home(t, h), line)
     row, bucket = np.int64(t.rows[at]) - 1, t.buckets[_bucket(t, h)]
     t.rows[at] = 0
     t.seen[row] = 0
     bucket[CURSOR] = min(bucket[CURSOR], row)
     bucket[FREE] += 1
+    _fill(t, _U(at))
+
+
+@_inlined
+def _call_back(t: Arrays, sender: int, line: int) -> None:
+    """An id of a line is no longer sent on to it, by the lines from `sender` on."""
+    while sender != line:
+        t.rows[sender * _ROWS + _SENT_ON] -= np.uint32(1)
+        sender = _next(t, sender)
+
+
+@_compiled
+def _fill(t: Arrays, hole: int) -> None:
+    """Move an id that its line has sent on into a free place of it, then one into the place where that was, and so on.
+
+    So lines are as they would be had only those ids come that live, however many have come and gone.
+    """
+    lines, line = _U(t.shape[2]), hole // _ROWS
+    while t.rows[line * _ROWS + _SENT_ON] != 0:
+        other, at = line, hole
+        while at == hole:
+            other = _next(t, other)
+            for e in range(_U(ENTRIES)):
+                if t.rows[other * _ROWS + _FIRST_ROW + e] != 0:
+                    home = _home(t, mix(t.ids[other * _IDS + e]))
+                    if (other + lines - home) % lines >= (other + lines - line) % lines:
+                        at = other * _ROWS + _FIRST_ROW + e
+        t.ids[line * _IDS + hole % _ROWS - _FIRST_ROW] = t.ids[other * _IDS + at % _ROWS - _FIRST_ROW]
+        t.rows[hole] = t.rows[at]
+        t.rows[at] = 0
+        _call_back(t, line, other)
+        line, hole = other, at
 
 
 @_compiled
@@ -233,13 +262,22 @@ def _evict(t: Arrays, bucket: int, wanted: int, keys: Int64) -> int:
         if keys[i] == cut and ties > 0:
             ties -= 1
             goes[i] = True
-    first, lines = t.buckets[bucket, ROW], t.shape[2]
-    for line in range(bucket * lines, (bucket + 1) * lines):
-        for e in range(ENTRIES):
-            at = line * LINE // 4 + 2 * ENTRIES + e
-            if t.rows[at] != 0 and goes[np.int64(t.rows[at]) - 1 - first]:
-                _take_out(t, at)
+    remove(t, _ids_of(t, bucket, goes))
     return wanted
+
+
+@_compiled
+def _ids_of(t: Arrays, bucket: int, chosen: npt.NDArray[np.bool_]) -> Int64:
+    """The ids of chosen rows of a bucket."""
+    ids, count = np.empty(int(np.sum(chosen)), np.int64), 0
+    first, lines = t.buckets[bucket, ROW], t.shape[2]
+    for line in range(_U(bucket * lines), _U((bucket + 1) * lines)):
+        for e in range(_U(ENTRIES)):
+            row = np.int64(t.rows[line * _ROWS + _FIRST_ROW + e]) - 1 - first
+            if row >= 0 and chosen[row]:
+                ids[count] = t.ids[line * _IDS + e]
+                count += 1
+    return ids
 
 
 @_compiled
