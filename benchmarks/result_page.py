@@ -64,7 +64,7 @@ has no RocketLaunching. What differs within a model of one name:
 FiBiNET stays more than 0.002 behind. FuxiCTR starts its bilinear matrices at a seventh of their size here, as it takes
 the number of pairs for a width; started so, tzx reaches 0.7875 (log loss 0.5567, five seeds), 0.0015 behind.
 MultiTowerDIN wants more seeds than five, which alone give a difference of -0.0032: the standard error of the one above
-is 0.0012. From one set of weights, with the rows in one order, tzx reaches 0.7618 and FuxiCTR 0.7620 (one seed).
+is about 0.001. From one set of weights, with the rows in one order, tzx reaches 0.7618 and FuxiCTR 0.7620 (one seed).
 
 ## How to read it
 
