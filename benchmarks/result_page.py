@@ -22,8 +22,9 @@ where tzx is more than 0.002 below; of two numbers of seeds the second is FuxiCT
 _SPEED = """
 ## Speed
 
-samples/s of training, the median over windows of ten steps of one run on {threads} thread(s). The load average of
-the machine when the run began stands beside it: at a load well above the number of cores a figure says little.
+samples/s of training, the median over windows of ten steps of one epoch on {threads} thread(s). tzx reads Parquet and
+makes the features meanwhile, in a thread beside the steps; FuxiCTR gets batches that lie ready in memory. The load
+average of the machine when the run began stands beside it: well above the number of cores a figure says little.
 
 | model | samples/s | load | FuxiCTR: samples/s | load |
 |---|---|---|---|---|
