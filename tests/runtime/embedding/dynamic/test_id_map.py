@@ -228,7 +228,7 @@ def test_many_ids_in_many_buckets() -> None:
 )
 def test_who_goes_first(policy: int, exponent: float, order: list[int]) -> None:
     id_map, old = IdMap(4, Eviction(policy, exponent)), np.arange(1, 5)
-    for key, count, step in ((1, 9, 1), (4, 4, 3), (2, 2, 4), (3, 2, 5)):
+    for key, count, step in ((1, 9, 1), (4, 4, 3), (3, 2, 5), (2, 2, 4)):
         id_map.insert(np.array([key]), np.array([count]), step)
     gone: list[int] = []
     for new in range(11, 16):  # one more than there are rows: ids of this step stay
