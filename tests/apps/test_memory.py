@@ -11,7 +11,7 @@ from tzx.apps.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    b"x" * (64 << 20)
+    b"x" * (16 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first = faults()
