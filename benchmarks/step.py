@@ -1,7 +1,7 @@
 """The training step alone: forward, backward and all optimizers, on batches that are ready in memory.
 
 python benchmarks/step.py                 DeepFM in the Criteo layout
-python benchmarks/step.py --case dlrm --profile
+python benchmarks/step.py --case dlrm --threads 1 --profile
 
 Reading and logging are left out; train.py has them in. The figures are medians over rounds of ten steps, beside what
 the step's matrix products alone would take at the speed that limits.py finds for them.
@@ -52,23 +52,13 @@ def prepare(config: EasyRecConfig, kept: int = 20) -> tuple[Callable[[int], None
     return steps, 6 * weights * config.data_config.batch_size
 
 
-def profile(steps: Callable[[int], None]) -> None:
-    """Print where ten steps spend their CPU time."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as recorded
-
-    with recorded(activities=[ProfilerActivity.CPU]) as record:
-        steps(10)
-    print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=60))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=sorted(CASES), default="deepfm")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows to generate; twenty batches are read")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--profile", action="store_true", help="also print where the time goes")
+    parser.add_argument("--profile", action="store_true", help="also print the CPU time of operations")
     parser.add_argument("--json", type=Path, help="append the result to this file as one line")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
@@ -92,7 +82,9 @@ def main() -> None:
             walls.append((time.perf_counter() - wall) / 10)
             cpus.append((time.process_time() - cpu) / 10)
         if args.profile:
-            profile(steps)
+            from op_times import show_op_times
+
+            show_op_times(steps)
     limit = gemm(args.threads, 5)
     wall = statistics.median(walls)
     values = {
