@@ -1,7 +1,9 @@
 """Small files of the user's, such as a config, that travel with the job as a ConfigMap of its own."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,22 @@ def config_map(name: str, labels: Mapping[str, str], files: Mapping[str, str]) -
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "immutable": True, "data": data}
 
 
-def seen_as(word: str, paths: Sequence[str]) -> str:
-    """An argument, which may be the path of one of the files, as it has to be in the pod."""
+def seen_as(args: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Arguments, each of which may be the path of one of the files, as they have to be in the pod."""
+    return [
+        _stage(word, paths) if before == "--stage" else _seen(word, paths) for before, word in pairwise(["", *args])
+    ]
+
+
+def _seen(word: str, paths: Sequence[str]) -> str:
     return f"{FOLDER}/{Path(word).name}" if word in paths else word
+
+
+def _stage(word: str, paths: Sequence[str]) -> str:
+    """A stage of a pipeline, NAME=ARGUMENTS, which is a command line in one word."""
+    name, _, command = word.partition("=")
+    try:
+        words = shlex.split(command)
+    except ValueError:  # another program's --stage
+        return word
+    return f"{name}={shlex.join(_seen(inner, paths) for inner in words)}" if {*words} & {*paths} else word

@@ -95,7 +95,7 @@ def _container(role: Role, job: Job, place: Place) -> dict[str, Any]:
         raise SchedulerError(f"role {role.name}: no image; give the component --image, or set -cfg image=...")
     mark = f"@{secrets.token_hex(12)}@"
     ready = macros.Values(img_root="", app_id=job.name, replica_id=mark, rank0_env=MASTER_ADDR).apply(role)
-    args = [seen_as(word, job.options.files) for word in ready.args]
+    args = seen_as(ready.args, job.options.files)
     words = [_literal(word, "arguments", mark) for word in [ready.entrypoint, *args]]
     secret = next((word for word in [ready.entrypoint, *ready.args] if reveals(word)), None)
     if secret is not None:

@@ -11,6 +11,8 @@ import yaml
 from torchx.specs import AppDef, BindMount, DeviceMount, Resource, Role, VolumeMount
 
 from tzx_schedulers import _kubernetes_request as requests
+from tzx_schedulers import _plan as plans
+from tzx_schedulers._kubernetes_files import seen_as
 from tzx_schedulers._kubernetes_kinds import KINDS
 from tzx_schedulers._words import SchedulerError
 from tzx_schedulers.contract import hidden, reveals
@@ -39,7 +41,10 @@ def plan(found: AppDef, session: str = "torchx", **cfg: Any) -> Any:
 def no_chance(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "make_unique", lambda text: f"{text}-bcdfghjklmnp0")
     monkeypatch.setattr(requests, "_user", lambda: "somebody")
+    monkeypatch.setattr(plans, "_output", lambda _: "")  # the plan has tests of its own
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    for name in ("x.config", "fg.json"):
+        (home / name).write_text(f"# {name}\n")
 
 
 # ---- golden files, and whether Kubernetes would take them
@@ -65,13 +70,22 @@ MOUNTS = [
     VolumeMount("secret://oss", "/secrets/oss"),
     VolumeMount("configmap://configs/x.config", "/configs"),
 ]
+STAGES = [
+    *["-m", "tzx.apps.pipeline"],
+    *["--stage", "train=-m tzx.apps.train --config x.config --set 'fg=fg.json' --seed 1"],
+    *["--stage", "eval=-m tzx.apps.eval --config 'other x.config'"],
+    *["--stage", "export@0=-m tzx.apps.export --config x.config --asset_files fg.json --export_dir /b/${app_id}"],
+    *["--record", "/b.stages.json"],
+]
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "one": ({}, {}),
     "nodes": ({"num_replicas": 4, "max_retries": 3}, {}),
     "gpu": ({"num_replicas": 2, "max_retries": 2, "resource": GPU, "mounts": MOUNTS}, RICH),
     "elastic": ({"num_replicas": 4, "min_replicas": 2, "max_retries": 1}, {}),
+    "pipeline": ({"num_replicas": 2, "args": STAGES}, {"files": ["x.config", "fg.json"]}),
 }
-MADE = [(kind, case) for kind in KINDS for case in CASES if case != "elastic" or KINDS[kind].elastic]
+SOME = {"elastic": [kind for kind in KINDS if KINDS[kind].elastic], "pipeline": ["job"]}
+MADE = [(kind, case) for case in CASES for kind in SOME.get(case, KINDS)]
 
 
 def made(kind: str, case: str) -> Any:
@@ -87,7 +101,7 @@ def test_dry_run(kind: str, case: str, home: Path) -> None:
         file.write_text(text)
         pytest.fail(f"{file.name} was not there and has been written; look at it and run again")
     assert text == file.read_text()
-    assert "hunter2" not in text and list(home.parent.rglob("*")) == [home]
+    assert "hunter2" not in text and set(home.parent.rglob("*")) == {home, home / "x.config", home / "fg.json"}
 
 
 @pytest.mark.parametrize("kind, case", MADE)
@@ -144,6 +158,28 @@ def test_jobset_by_models_made_from_its_own_schema(case: str) -> None:
     assert read.to_dict() == main  # what the models do not know they drop
 
 
+def strange(type_: str, value: dict[str, Any]) -> list[str]:
+    """Fields that a model of the training operator's, made from its schema, does not have."""
+    model = getattr(pytest.importorskip("kubeflow.training"), type_)
+    types = {field: model.openapi_types[own] for own, field in model.attribute_map.items()}
+    found = [field for field in value if field not in types]
+    for field, inner in value.items():
+        if (known := types.get(field, "")).startswith("Kubeflow"):
+            found += strange(known, inner)
+        elif known.startswith("dict(str, Kubeflow"):
+            found += [name for one in inner.values() for name in strange(known[10:-1], one)]
+    return found
+
+
+@pytest.mark.parametrize("case", ["one", "nodes", "gpu", "elastic"])
+def test_pytorchjob_by_models_made_from_its_own_schema(case: str) -> None:
+    main = made("pytorchjob", case).request.objects[-1]
+    assert strange("KubeflowOrgV1PyTorchJob", main) == []
+    main["spec"]["runPolicy"]["schedulingPolicy"]["minMember"] = 2
+    main["spec"]["pytorchReplicaSpecs"]["Worker"]["maxRetry"] = 2
+    assert sorted(strange("KubeflowOrgV1PyTorchJob", main)) == ["maxRetry", "minMember"]
+
+
 def test_names_fit_a_host_name() -> None:
     found = app(num_replicas=1000)
     found.name = "a-very-long-name-of-a-job-that-goes-on-and-on"
@@ -177,6 +213,11 @@ def test_the_namespace_is_that_of_the_current_context(home: Path, monkeypatch: p
         (home / "config").write_text(yaml.safe_dump({"contexts": contexts, "current-context": current}))
         monkeypatch.setenv("KUBECONFIG", f"{home}/none:{home}/config")
         assert name() == expected
+
+
+def test_other_programs_may_have_a_flag_called_stage() -> None:
+    words = ["--stage", "it's one", "--stage", "x=it's two", "--stage", "x=a  b"]
+    assert seen_as(words, ["x.config"]) == words
 
 
 def test_small_files_travel_with_the_job(home: Path) -> None:
