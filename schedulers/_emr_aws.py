@@ -26,6 +26,7 @@ _STATES = {
 }
 _MEANING = {word: state for state, words in _STATES.items() for word in words.split()}
 _PREFIX = "tzx"  # of names, as a list of runs has no tags, and of log streams
+_WEEK = 7 * 24 * 60  # minutes, the longest that batch jobs may run; the service's own default is half a day
 _LATE = 15.0  # seconds after the end of a job in which CloudWatch may still get lines
 
 
@@ -54,7 +55,7 @@ def body(request: SparkRequest) -> dict[str, Any]:
         "executionRoleArn": role,
         "jobDriver": {"sparkSubmit": spark},
         "configurationOverrides": {"monitoringConfiguration": {"cloudWatchLoggingConfiguration": logging}},
-        "executionTimeoutMinutes": math.ceil(int(request.cfg.get("max_seconds") or 0) / 60),  # 0: for ever
+        "executionTimeoutMinutes": math.ceil(int(request.cfg.get("max_seconds") or 0) / 60) or _WEEK,
         "tags": request.tags,
     }
 

@@ -8,16 +8,15 @@ import hashlib
 import hmac
 import json
 import re
-import threading
 import urllib.parse
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from loopback import Answer, Loopback
 
 KEY, SECRET = "LTAI5tLoopback", "a-secret-of-the-tests"
-Answer = tuple[int, dict[str, Any]]
 
 
 def sign_with(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,23 +47,20 @@ def signature(request: BaseHTTPRequestHandler, body: bytes, names: list[str]) ->
     return hmac.new(SECRET.encode(), f"ACS3-HMAC-SHA256\n{digest}".encode(), hashlib.sha256).hexdigest()
 
 
-class LoopbackAliyun:
+class LoopbackAliyun(Loopback):
     """Serves `answer(method, path, query, body)` to whoever can sign."""
 
     def __init__(self, answer: Callable[[str, str, dict[str, str], dict[str, Any]], Answer]) -> None:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.answer = answer
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Ends the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
 
     def reply(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
         """What a request is answered."""
+        status, found = self._reply(request, body)
+        return status, {"RequestId": "r-1", **found}
+
+    def _reply(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
         given = re.fullmatch(
             r"ACS3-HMAC-SHA256 Credential=([^,]+),\s?SignedHeaders=([^,]+),\s?Signature=([0-9a-f]{64})",
             request.headers.get("Authorization", ""),
@@ -79,26 +75,3 @@ class LoopbackAliyun:
         asked = dict(urllib.parse.parse_qsl(query))
         self.requests.append((request.command, path, asked, body))
         return self.answer(request.command, path, asked, json.loads(body) if body else {})
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _reply(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, found = gateway.reply(self, body)
-                data = json.dumps({"RequestId": "r-1", **found}).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_DELETE = _reply  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        return Handler

@@ -13,14 +13,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_model import breaches
+from loopback import Answer, Loopback
 
 from tzx_schedulers._emr_aws import client
 
@@ -31,7 +32,6 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[^/]+/([^/]+)/aws4_request), "
     r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})"
 )
-Answer = tuple[int, dict[str, Any]]
 
 
 def sign_with(secret: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,16 @@ def signature(request: BaseHTTPRequestHandler, body: bytes, scope: str, names: l
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-class LoopbackAws:
+def asked_for(method: str, words: list[str], query: dict[str, str], body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of the operation that a request to EMR Serverless stands for."""
+    operation = {"POST": "StartJobRun", "DELETE": "CancelJobRun"}.get(
+        method, "GetJobRun" if words[3:] else "ListJobRuns"
+    )
+    numbers = {name: int(value) if value.isdigit() and "Seconds" in name else value for name, value in query.items()}
+    return operation, {"applicationId": words[1], **({"jobRunId": words[3]} if words[3:] else {}), **numbers, **body}
+
+
+class LoopbackAws(Loopback):
     """Serves until it is closed."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,17 +75,19 @@ class LoopbackAws:
         self.objects: dict[str, bytes] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str, str]] = []
+        self.graces: list[int] = []  # seconds given to the runs that were cancelled
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__()
 
     def close(self) -> None:
         """Ends the server and everything it has started."""
         for number in self.runs:
             self.cancel(number, 0.25)
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()
+
+    def headers(self, found: dict[str, Any]) -> dict[str, str]:
+        """The kind of an error stands above the answer."""
+        return {"x-amzn-ErrorType": found.get("__type", "")}
 
     def log(self, number: str) -> str:
         """What the driver of a run has written."""
@@ -134,6 +145,9 @@ class LoopbackAws:
         words = path.strip("/").split("/")
         if words[:3] != ["applications", "00app", "jobruns"]:
             return 403, {"__type": "AccessDeniedException", "message": f"no access to {path}\nsecond line"}
+        wrong = breaches("emr-serverless", *asked_for(method, words, query, body))
+        if wrong:
+            return 400, {"__type": "ValidationException", "message": "; ".join(wrong)}
         if len(words) == 3 and method == "POST":
             return self.start(body)
         if len(words) == 3:
@@ -146,13 +160,17 @@ class LoopbackAws:
         if words[3] not in self.runs:
             return 404, {"__type": "ResourceNotFoundException", "message": "no such job run"}
         if method == "DELETE":
-            self.cancel(words[3], float(query["shutdownGracePeriodInSeconds"]) / 60)
+            self.graces.append(int(query["shutdownGracePeriodInSeconds"]))
+            self.cancel(words[3], self.graces[-1] / 60)
         return 200, {"jobRun": self.run(words[3]), "jobRunId": words[3], "applicationId": "00app"}
 
     # ---- CloudWatch
 
     def logs(self, action: str, body: dict[str, Any]) -> Answer:
         """The stream of a run's driver; there is none before the first line."""
+        wrong = breaches("logs", action, body)
+        if wrong:
+            return 400, {"__type": "InvalidParameterException", "message": "; ".join(wrong)}
         if body["logGroupName"] != "/aws/emr-serverless":
             return 400, {"__type": "ResourceNotFoundException", "message": "no such group"}
         if action == "DescribeLogStreams":
@@ -186,26 +204,3 @@ class LoopbackAws:
         if service == "logs":
             return self.logs(request.headers["X-Amz-Target"].rpartition(".")[2], found)
         return self.emr(request.command, urllib.parse.unquote(path), asked, found)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _reply(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, found = gateway.reply(self, body)
-                data = json.dumps(found).encode() if found else b""
-                self.send_response(status)
-                self.send_header("x-amzn-ErrorType", found.get("__type", ""))
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_DELETE = _reply  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        return Handler

@@ -1,5 +1,6 @@
 """The aws flavor through boto3, against services on this machine that check signatures and run the driver."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("boto3")
+from aws_model import breaches
 from loopback_aws import ROLE, SECRET, LoopbackAws, sign_with
 from torchx.specs import AppDef, AppState, Resource, Role
 
@@ -16,7 +20,6 @@ from tzx_schedulers._emr_request import DRIVER
 from tzx_schedulers._words import SchedulerError
 from tzx_schedulers.emr import EmrScheduler
 
-pytest.importorskip("boto3")
 Until = Callable[..., Any]
 CFG = {"flavor": "aws", "application": "00app", "role": ROLE, "staging": "s3://bucket/tzx", "python": sys.executable}
 
@@ -97,6 +100,34 @@ def test_states(service: LoopbackAws, native: str, shown: str) -> None:
     app_id = submit(app())
     service.runs[app_id]["state"] = native
     assert state(app_id) == shown
+
+
+@pytest.mark.parametrize(
+    ("params", "rule"),
+    [
+        ({}, "StartJobRun.executionRoleArn: missing"),
+        ({"retries": 1}, "StartJobRun.retries: unknown"),
+        ({"executionTimeoutMinutes": 2_000_000}, "2000000 is not from 0 to 1000000"),
+        ({"mode": "QUICK"}, "'QUICK' is none of"),
+        ({"clientToken": "a b"}, "'a b' does not match"),
+        ({"tags": {"a*": "b"}}, r"'a\*' does not match"),
+    ],
+)
+def test_the_service_checks_more_than_the_sdk(params: dict[str, Any], rule: str) -> None:
+    assert re.search(rule, "\n".join(breaches("emr-serverless", "StartJobRun", params)))
+
+
+def test_a_refused_request_says_why(service: LoopbackAws) -> None:
+    with pytest.raises(SchedulerError, match=r"AWS refuses: ValidationException: .*logGroupName: 'a b' does not match"):
+        submit(app(), log_group="a b")
+
+
+def test_times_that_the_service_takes(service: LoopbackAws, until: Until) -> None:
+    app_id = submit(app("import time; print('up'); time.sleep(60)"), grace_seconds=5)
+    assert service.runs[app_id]["executionTimeoutMinutes"] == 7 * 24 * 60
+    until(lambda: "up" in service.log(app_id))
+    EmrScheduler("torchx")._cancel_existing(app_id)
+    assert service.graces == [15]
 
 
 def test_the_same_request_twice_is_one_job(service: LoopbackAws) -> None:
