@@ -7,6 +7,7 @@ from typing import Any
 
 from torchx.specs import Role, runopts
 
+from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain, shortened
 
 FLAVORS = ("serverless", "yarn", "aws")
@@ -33,7 +34,7 @@ TEXTS = {
 
 def declare() -> runopts:
     """All options with their defaults."""
-    opts = runopts()
+    opts = StrictOpts()
     opts.add("flavor", type_=str, default="serverless", help=f"the kind of EMR: {', '.join(FLAVORS)}")
     for name, text in TEXTS.items():
         opts.add(name, type_=str, default=None, help=text)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, cast  # noqa: UP035  (TorchX 0.7.0 knows typ
 
 from torchx.specs import runopts
 
+from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain, shortened
 
 KINDS = ("job", "volcano", "jobset", "pytorchjob")
@@ -47,7 +48,7 @@ class Options:
 def declare() -> runopts:
     """All options with their defaults."""
     strings, pairs = List[str], Dict[str, str]  # noqa: UP006
-    opts = runopts()
+    opts = StrictOpts()
     opts.add("kind", type_=str, default="job", help=f"what the cluster is asked for: {', '.join(KINDS)}")
     opts.add("namespace", type_=str, default=None, help="where (default: the namespace of the current context)")
     opts.add("queue", type_=str, default=None, help="local queue of Kueue; with kind=volcano a queue of Volcano")

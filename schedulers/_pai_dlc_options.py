@@ -7,6 +7,7 @@ from typing import Any, Dict, cast  # noqa: UP035  (TorchX 0.7.0 knows types by 
 
 from torchx.specs import runopts
 
+from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain, shortened
 
 TEXTS = {
@@ -34,7 +35,7 @@ _TAG = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 
 def declare() -> runopts:
     """All options with their defaults."""
-    opts = runopts()
+    opts = StrictOpts()
     for name, text in TEXTS.items():
         opts.add(name, type_=str, default=None, help=text)
     opts.add("tags", type_=cast(Any, Dict[str, str]), default=None, help="tags of the job, e.g. team:ads;project:ctr")  # noqa: UP006

@@ -8,6 +8,7 @@ from typing import Any
 
 from torchx.specs import BindMount, Role, runopts
 
+from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain, shortened
 
 # Options whose value goes to sbatch as it is, in this order.
@@ -29,7 +30,7 @@ _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/@:~-]*")
 
 def declare() -> runopts:
     """All options with their defaults."""
-    opts = runopts()
+    opts = StrictOpts()
     for name, text in PASSED.items():
         opts.add(name, type_=str, default=None, help=text)
     opts.add("job_dir", type_=str, default=None, help="where job directories go; every node must see it")

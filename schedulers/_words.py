@@ -6,8 +6,10 @@ Every string a user gives stays one word of an argument list. Where a backend ta
 import os
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
+from types import TracebackType
 
 from torchx.specs.finder import ComponentValidationException
 
@@ -16,6 +18,17 @@ from .contract import hidden, is_secret, reveals
 
 class SchedulerError(ComponentValidationException):
     """A backend, or a check before it, refuses; torchx prints the message without a traceback."""
+
+
+def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, SchedulerError):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        _tell_others(kind, error, trace)
+
+
+# `torchx run` does so by itself; status, log, list and cancel let errors through.
+_tell_others, sys.excepthook = sys.excepthook, _told
 
 
 def plain(text: str, what: str) -> str:

@@ -29,6 +29,7 @@ from . import _local_view as view
 from ._local_spec import build_spec, without_secrets
 from ._plan import with_plan
 from ._replicas import check_replica
+from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain
 from .contract import hidden, masked
 
@@ -63,7 +64,7 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
         self._followers: set[object] = set()
 
     def _run_opts(self) -> runopts:
-        opts = runopts()
+        opts = StrictOpts()
         opts.add(
             "log_dir", type_=str, default=None, help="where job directories go (default: the user's state directory)"
         )
