@@ -16,6 +16,8 @@ from tzx_schedulers.local import LocalScheduler
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the loopback servers
 
+from backends import slurm_conf, yarn  # noqa: F401  (fixtures)
+
 MARK = "TZX_TEST_MARK"
 
 

@@ -55,10 +55,3 @@ def metrics(scheduler: str, work: Path, options: str = "") -> str:
     found = re.findall(r"eval  (step .*)", run("log", handle[0]))
     assert found and (work / "runs" / "model").is_dir()
     return str(found[-1])
-
-
-@functools.cache
-def local_metrics() -> str:
-    """What this machine gives; asked for once in a run of the tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        return metrics("local_cwd", Path(folder) / "work")

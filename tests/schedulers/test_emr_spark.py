@@ -1,71 +1,22 @@
 """The emr scheduler with real Spark: a driver and two executors, started as YARN would start them."""
 
 import os
-import re
-import shutil
-import subprocess
 import sys
 import textwrap
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback_yarn import LoopbackYarn
-from movielens_job import local_metrics, metrics
 from torchx.specs import AppDef, AppState, Resource, Role, is_terminal
 
 from tzx_schedulers import _remote_jobs as remote
 from tzx_schedulers.emr import EmrScheduler
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / ".venv-spark"
-# Short runs: compiling for long ones would be most of the work.
-JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 pytestmark = [pytest.mark.backend, pytest.mark.slow]
 Until = Callable[..., Any]
-
-
-def java() -> None:
-    """Makes Java be there, or skips loudly."""
-    if shutil.which("java"):
-        return
-    if os.getuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("SPARK NOT TESTED: there is no java")
-    for words in (["update", "-qq"], ["install", "-y", "--no-install-recommends", "openjdk-17-jre-headless"]):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["apt-get", *words], env=env, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            pytest.skip(f"SPARK NOT TESTED: apt-get {words[0]} failed: {done.stderr.strip()[-300:]}")
-
-
-@pytest.fixture(scope="session")
-def spark_home() -> Path:
-    """Spark, installed once in an environment of its own: it is as large as everything else together."""
-    java()
-    python = FOLDER / "bin" / "python"
-    if not (FOLDER / "ready").is_file():
-        venv.create(FOLDER, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run([*pip, "pyspark>=4"], capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            pytest.skip(f"SPARK NOT TESTED: pyspark cannot be installed here: {done.stderr.strip()[-300:]}")
-        (FOLDER / "ready").touch()
-    return next(FOLDER.glob("lib/python*/site-packages/pyspark"))
-
-
-@pytest.fixture(scope="module")
-def yarn(spark_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackYarn]:
-    """A YARN whose applications run on two executors of this machine."""
-    program = [str(spark_home / "bin" / "spark-submit"), "--master", "local-cluster[2,1,1024]"]
-    for name in ("driver", "executor"):
-        program += ["--conf", f"spark.{name}.extraJavaOptions={JAVA}"]
-    program += ["--conf", "spark.ui.enabled=false", "--driver-memory", "512m"]
-    own = {"SPARK_HOME": str(spark_home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LAUNCHER_OPTS": JAVA}
-    found = LoopbackYarn(tmp_path_factory.mktemp("yarn"), program, {**os.environ, **own})
-    yield found
-    found.close()
 
 
 class Spark:
@@ -184,10 +135,3 @@ def test_cancel_lets_programs_save_and_leaves_nothing(spark: Spark, home: Path) 
     assert spark.wait(app_id) == "CANCELLED"
     spark.until(lambda: not spark.processes(), 30)
     assert sorted(path.name for path in home.glob("saved-*")) == ["saved-0", "saved-1"]
-
-
-def test_the_example_gives_the_metrics_of_this_machine(spark: Spark, home: Path) -> None:
-    work = home / "work"
-    options = {**spark.cfg, "cwd": work}
-    found = metrics("emr", work, "".join(f"{name} = {value}\n" for name, value in options.items()))
-    assert found == local_metrics() and re.fullmatch(r"step \d+  auc 0\.7\d+ .*", found)

@@ -1,8 +1,6 @@
 """The slurm scheduler on a real Slurm with two nodes, started here and ended at the end."""
 
 import os
-import random
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from movielens_job import data, local_metrics, metrics
+from movielens_job import data
 from torchx.specs import AppDef, AppState, Resource, Role, is_terminal
 
 from tzx_schedulers import _slurm_jobs as jobs
@@ -21,56 +19,6 @@ from tzx_schedulers.slurm import SlurmScheduler
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.backend, pytest.mark.slow]
 Until = Callable[..., Any]
-
-
-def install() -> None:
-    """Makes Slurm and munge be there, or skips loudly."""
-    if os.getuid() != 0:
-        pytest.skip("SLURM NOT TESTED: a Slurm of its own needs root")
-    if shutil.which("slurmctld") and shutil.which("munged"):
-        return
-    if shutil.which("apt-get") is None:
-        pytest.skip("SLURM NOT TESTED: slurm-wlm and munge are not installed and there is no apt-get")
-    commands = (["update", "-qq"], ["install", "-y", "--no-install-recommends", "slurm-wlm", "munge"])
-    for words in commands:
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["apt-get", *words], env=env, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            pytest.skip(f"SLURM NOT TESTED: apt-get {words[0]} failed: {done.stderr.strip()[-300:]}")
-
-
-def processes_of(folder: Path) -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in command and entry.parent.name != str(os.getpid()):
-            found.append(command)
-    return found
-
-
-@pytest.fixture(scope="module")
-def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """slurm.conf of a running cluster."""
-    install()
-    folder = tmp_path_factory.mktemp("slurm")
-    port = str(random.randint(41000, 59000))
-    started = subprocess.run(
-        ["bash", "scripts/start_slurm.sh", str(folder), "2", port],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    try:
-        assert started.returncode == 0, started.stderr
-        yield folder / "slurm.conf"
-    finally:
-        subprocess.run(["bash", "scripts/stop_slurm.sh", str(folder)], cwd=ROOT, timeout=120)
-    assert processes_of(folder) == []
-    assert str(folder) not in Path("/etc/hosts").read_text()
 
 
 class Cluster:
@@ -112,8 +60,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(conf: Path, home: Path, monkeypatch: pytest.MonkeyPatch, until: Until) -> Iterator[Cluster]:
-    monkeypatch.setenv("SLURM_CONF", str(conf))
+def cluster(slurm_conf: Path, home: Path, monkeypatch: pytest.MonkeyPatch, until: Until) -> Iterator[Cluster]:
+    monkeypatch.setenv("SLURM_CONF", str(slurm_conf))
     yield Cluster(until)
     subprocess.run(["scancel", "--user=root"], capture_output=True)
     until(lambda: not subprocess.run(["squeue", "-h"], capture_output=True).stdout, 60)
@@ -284,10 +232,6 @@ def test_training_goes_on_from_its_checkpoint(cluster: Cluster, home: Path) -> N
     assert cluster.describe(number).num_restarts == 1
     logs = cluster.log(number, 0) + cluster.log(number, 1)  # rank 0 may be on either node
     assert "going on from" in logs and "restart 1 of 1" in logs
-
-
-def test_the_example_gives_the_metrics_of_this_machine(cluster: Cluster, home: Path) -> None:
-    assert metrics("slurm", home / "work") == local_metrics()
 
 
 def trainers(model: Path) -> list[int]:
