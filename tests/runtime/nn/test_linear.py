@@ -18,10 +18,11 @@ def _outputs(layer: nn.Linear, x: torch.Tensor, upstream: torch.Tensor) -> list[
 
 @pytest.mark.parametrize("rows", [(2,), (4096,), (64, 70), (0,)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_values_and_gradients_are_those_of_float64(rows: tuple[int, ...], bias: bool) -> None:
+@pytest.mark.parametrize(("width", "units"), [(27, 13), (13, 27)])
+def test_values_and_gradients_are_those_of_float64(rows: tuple[int, ...], bias: bool, width: int, units: int) -> None:
     torch.manual_seed(1)
-    layer, x, upstream = Linear(27, 13, bias=bias), torch.randn(*rows, 27), torch.randn(*rows, 13)
-    exact = nn.Linear(27, 13, bias=bias).double()
+    layer, x, upstream = Linear(width, units, bias=bias), torch.randn(*rows, width), torch.randn(*rows, units)
+    exact = nn.Linear(width, units, bias=bias).double()
     exact.load_state_dict(layer.state_dict())
     found, expected = _outputs(layer, x, upstream), _outputs(exact, x.double(), upstream.double())
     assert len(found) == len(expected) == 3 + bias
@@ -40,7 +41,7 @@ def test_large_products_are_onednn_s_and_small_ones_torch_s(monkeypatch: pytest.
         layer(torch.randn(4096, 256))
     assert not calls
     layer(torch.randn(4096, 256, requires_grad=True)).sum().backward()
-    assert calls == [(4096, 256), (4096, 128)]
+    assert calls == [(4096, 256), (4096, 128), (128, 4096)]
 
 
 def test_a_traced_layer_is_a_plain_one() -> None:
