@@ -227,3 +227,19 @@ def test_groups_that_do_not_fit_are_config_errors(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         EmbeddingGroups(features, [kit.group(text)], kit.layout(features))
+
+
+@pytest.mark.parametrize(
+    ("own", "table"), [("", "item_emb_outer"), ('embedding_name_suffix: "inner"', "item_emb_inner")]
+)
+def test_a_sequence_group_without_suffix_takes_that_of_its_group(
+    kit: SimpleNamespace, features: list[Any], own: str, table: str
+) -> None:
+    config = kit.group(
+        'group_name: "g" group_type: DEEP feature_names: "mean" embedding_name_suffix: "outer" '
+        f'sequence_groups {{ group_name: "s" feature_names: ["item", "items"] {own} }} '
+        'sequence_encoders { pooling_encoder { input: "s" pooling_type: "sum" } }'
+    )
+    made = EmbeddingGroups(features, [config], kit.layout(features), WideOptions(dim=3))
+    tables = {name.split(".")[-2] for name, _ in made.named_parameters() if "collection" in name}
+    assert tables == {"mean_emb_outer", table}

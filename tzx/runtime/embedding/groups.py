@@ -173,10 +173,15 @@ class _SequenceGroup(nn.Module):
 
 
 class _SequenceSource:
-    """The features of a sequence group: plain ones form the query, sequences the sequence."""
+    """The features of a sequence group: plain ones form the query, sequences the sequence.
 
-    def __init__(self, config: FeatureGroupConfig | SeqGroupConfig, name: str, factory: ColumnFactory) -> None:
-        place = Place(name, suffix=config.embedding_name_suffix)
+    `suffix` is that of the group around it, for tables of a sequence group that names none.
+    """
+
+    def __init__(
+        self, config: FeatureGroupConfig | SeqGroupConfig, name: str, factory: ColumnFactory, suffix: str = ""
+    ) -> None:
+        place = Place(name, suffix=config.embedding_name_suffix or suffix)
         names = _unique(config.feature_names, name)
         if not names:
             raise ConfigError(f"feature group {name!r} has no features")
@@ -206,7 +211,7 @@ def _make_sequences(config: FeatureGroupConfig, factory: ColumnFactory) -> dict[
             raise ConfigError(f"feature group {name!r}: each of several sequence_groups needs a group_name")
         if own_name in sequences:
             raise ConfigError(f"feature group {name!r}: two sequence_groups are named {own_name!r}")
-        sequences[own_name] = _SequenceSource(sequence, own_name, factory)
+        sequences[own_name] = _SequenceSource(sequence, own_name, factory, config.embedding_name_suffix)
         if not sequences[own_name].sequence.columns:
             raise ConfigError(f"feature group {name!r}: sequence group {own_name!r} has no sequence feature")
     return sequences

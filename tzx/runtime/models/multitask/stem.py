@@ -71,7 +71,8 @@ def _copy(group: FeatureGroupConfig, tower: str) -> FeatureGroupConfig:
     copy.CopyFrom(group)
     copy.group_name = _name(group.group_name, tower)
     for part in (copy, *copy.sequence_groups):
-        part.embedding_name_suffix = "_".join(filter(None, (part.embedding_name_suffix, tower)))
+        suffix = part.embedding_name_suffix or group.embedding_name_suffix
+        part.embedding_name_suffix = "_".join(filter(None, (suffix, tower)))
     if len(copy.sequence_groups) == 1 and not group.sequence_groups[0].group_name:
         copy.sequence_groups[0].group_name = group.group_name  # the name that its encoders know it by
     return copy
