@@ -1,6 +1,7 @@
 """A private state directory, tiny Python jobs, and processes to look at them from outside."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -174,7 +175,11 @@ class Terminal:
         """Starts `torchx run` of a Python script and returns at once."""
         run = ["run", "-s", "local_cwd", "--workspace", "", "-cfg", cfg, "jobs.py:job", "--script", script]
         command = self._command([*run, "--mark", self.mark, *words])
-        return subprocess.Popen(command, cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A shell lets what it starts with & ignore SIGINT, tests too.
+        return subprocess.Popen(
+            command, cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
 
     def handle(self) -> str:
         """The handle of the newest job, once there is one."""
