@@ -75,6 +75,8 @@ COMMANDS = {
     ],
     "eval": ["--config", CONFIG, "--cpu", "4"],
     "export": ["--config", CONFIG, "--export_dir", "out"],
+    "generate_features": ["--config", CONFIG, "--output_path", "features"],
+    "pipeline": ["--config", CONFIG, "--export_dir", "out", "-j", "2x1"],
     "predict": ["--bundle", "out", "--predict_input_path", "a", "--predict_output_path", "b", "-j", "1x2"],
 }
 # Options that a scheduler cannot do without, and a word of its requests.
@@ -150,6 +152,8 @@ def test_a_bad_config_is_refused(nightly: Path, tmp_path: Path) -> None:
 # What asks most of TorchX itself: commands, states, logs, lists, cancelling, and requests of services.
 TESTS = {
     "local_cli": "",
+    "slurm": "and dry_run",
+    "kubernetes": "and dry_run",
     "kubernetes_cluster": "and not retries_by",
     "emr": "and (dry_run or refused or from_the_handle or no_string or following)",
     "pai_dlc": "and (dry_run or refused or from_the_handle or no_string or following)",
