@@ -133,6 +133,14 @@ def test_a_batch_is_mapped_once_and_the_given_one_is_left_alone(built: SimpleNam
     assert_equal(built.groups(once), built.groups(batch))
 
 
+def test_evaluation_changes_no_map(built: SimpleNamespace) -> None:
+    maps = [id_map for table in built.groups.dynamic.tables for id_map in table.maps.values()]
+    before = [id_map.state() for id_map in maps]
+    built.groups(built.kit.make_batch(built.features, some_rows(built.kit, built.features, 91), 6))
+    after = [id_map.state() for id_map in maps]
+    assert all((old[k] == new[k]).all() for old, new in zip(before, after, strict=True) for k in old)
+
+
 def test_serving_finds_the_same_rows_for_any_batch_size(built: SimpleNamespace) -> None:
     plain = copy.deepcopy(built.groups)
     swap_for_serving(plain)
