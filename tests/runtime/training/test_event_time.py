@@ -77,6 +77,12 @@ def test_a_day_of_events_is_a_checkpoint_in_every_epoch(text, tmp_path):
     assert steps(tmp_path / "run") == [*range(6, 50, 5), *range(56, 100, 5), 100]
 
 
+def test_a_run_that_ended_just_before_midnight_saves_when_it_goes_on(text, tmp_path):
+    train(parse_text(text.replace("num_epochs: 1", "num_steps: 10"), "test.config"), TrainOptions())
+    train(parse_text(text, "test.config"), TrainOptions(continue_train=True))
+    assert steps(tmp_path / "run") == sorted([10, *range(6, 50, 5), 50])
+
+
 def test_given_times(text, tmp_path):
     times = f"save_checkpoints_timestamps: [{START - DAY}, {START + DAY // 2}, {START + 99 * DAY}]"
     train(parse_text(text.replace(f"save_checkpoints_timestamp_interval: {DAY}", times), "test.config"), TrainOptions())
