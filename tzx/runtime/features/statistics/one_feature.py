@@ -161,9 +161,8 @@ class FeatureStatistics:
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know; shares of rows, slots and values."""
-        missing = self.share("missing_rows", "rows")
         return {
-            "coverage": None if missing is None else 1 - missing,
+            "coverage": self._coverage(),
             "default_share": self.share("defaulted_slots", "slots"),
             "out_of_vocabulary_share": self.share("unknown_values", "values"),
             "out_of_range_share": self.share("out_of_range_values", "values"),
@@ -181,6 +180,10 @@ class FeatureStatistics:
             "lengths": self.lengths.summary(),
             "weights": None if self.weights is None else self.weights.summary(),
         }
+
+    def _coverage(self) -> float | None:
+        missing, rows = self.counters.get("missing_rows"), self.counters["rows"]
+        return None if missing is None or not rows else (rows - missing) / rows
 
     def to_json(self) -> dict[str, Any]:
         """Stored form, with the summary first."""
