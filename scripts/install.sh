@@ -28,6 +28,8 @@ if [ ! -x .venv/bin/python ]; then
   fi
   echo "making .venv with $("$PYTHON" --version)"
   "$PYTHON" -m venv .venv
+  # The one that comes with Python can be years old, and old ones take half a minute longer to find versions that fit.
+  .venv/bin/python -m pip install --disable-pip-version-check -q --upgrade pip
 fi
 
 torch=$(.venv/bin/python -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null || true)

@@ -1,10 +1,10 @@
 """What the objects of the kubernetes scheduler may hold, by kinds that no package has a schema of.
 
-Written by hand and compared, field by field, with the definitions that the projects install: Volcano's
-batch.volcano.sh/v1alpha1 and bus.volcano.sh/v1alpha1 (main at 0318bf61), JobSet's jobset.x-k8s.io/v1alpha2 (main at
-01078527) and the training operator's kubeflow.org/v1 (1.9.3). Exactly the fields that tzx writes, all others refused;
-actions and reasons, any text there, are those that the controllers know. Pod templates and inner jobs are left
-to the schemas of Kubernetes itself.
+Written by hand after the definitions that the projects install: Volcano's batch.volcano.sh/v1alpha1 and
+bus.volcano.sh/v1alpha1 (main at 0318bf61, compared field by field), JobSet's jobset.x-k8s.io/v1alpha2 (main at
+01078527) and the training operator's kubeflow.org/v1 (1.9.3), which is also checked against the models of its client.
+Exactly the fields that tzx writes, all others refused; actions and reasons, any text there, are those that the
+controllers know. Pod templates and inner jobs are left to the schemas of Kubernetes itself.
 """
 
 from typing import Any
