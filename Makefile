@@ -4,7 +4,7 @@
 # make soak        feature tests with 2,000 generated batches each (half an hour), 50 killed trainings (half an hour), 20 stopped
 # make lint        ruff, mypy and the import floors
 # make bench       every speed that the documents state, as a table (half an hour)
-# make bench-check the same speeds as ratios, compared with the stored ones
+# make bench-check the same speeds as ratios, compared with the stored ones (a quarter of an hour)
 # make clean       remove what the above have made, except .venv and data
 
 PYTHON ?= python3
@@ -33,7 +33,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --soak 2000 tests/runtime/features tests/runtime/training/test_ranks.py tests/runtime/training/test_signals.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n $(JOBS) --dist load --soak 2000 tests/runtime/config tests/runtime/features tests/runtime/training/test_ranks.py tests/runtime/training/test_signals.py
 
 lint: install
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ bench: install
 	$(BIN)/python benchmarks/features.py
 
 bench-check: install
-	$(BIN)/python benchmarks/suite.py --check
+	$(BIN)/python benchmarks/suite.py --check --rows 300000
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .venv-nightly runs

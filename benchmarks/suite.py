@@ -2,7 +2,7 @@
 
 python benchmarks/suite.py                       everything; half an hour on two cores
 python benchmarks/suite.py --only step,loader    parts of it
-python benchmarks/suite.py --check               ratios only, compared with those in benchmarks/ratios.json
+python benchmarks/suite.py --check --rows 300000 ratios too, compared with those in benchmarks/ratios.json
 
 Each part is a script of its own in a process of its own, so that memory and start-up are its own too. Ratios divide
 two figures of the same run, mostly by a limit of the machine, and so carry over from one machine to the next; seconds
