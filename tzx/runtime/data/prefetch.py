@@ -1,6 +1,8 @@
 """Runs an iterator ahead of its consumer in a thread, through a bounded queue."""
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -9,6 +11,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
+_NICENESS, _LOWEST = 10, 19
 
 
 class Prefetch(Generic[T]):
@@ -52,6 +55,7 @@ class Prefetch(Generic[T]):
         self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
+        _give_way()
         last: tuple[str, object] = ("end", None)
         items = iter(())  # type: Iterator[T]
         try:
@@ -73,3 +77,14 @@ class Prefetch(Generic[T]):
             except queue.Full:
                 continue
         return False
+
+
+def _give_way() -> None:
+    """Let the threads of a step go before this one, and those that it starts.
+
+    They wait for one another at each product, so that a core taken from one of them is lost to all, while a step leaves
+    cores idle long enough to make the next batch.
+    """
+    if sys.platform == "linux":  # elsewhere a priority is the whole process's
+        mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(mine + _NICENESS, _LOWEST))
