@@ -42,3 +42,13 @@ def test_the_thread_and_those_that_it_starts_give_way_to_the_consumer() -> None:
     assert list(ahead) == [min(before + 10, 19)] * 2
     ahead.close()
     assert _priority() == before
+
+
+def test_a_sandbox_that_refuses_priorities_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    ahead = Prefetch(lambda: iter(range(3)), 2)
+    assert list(ahead) == [0, 1, 2]
+    ahead.close()

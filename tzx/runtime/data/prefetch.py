@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -86,5 +87,6 @@ def _give_way() -> None:
     cores idle long enough to make the next batch.
     """
     if sys.platform == "linux":  # elsewhere a priority is the whole process's
-        mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(mine + _NICENESS, _LOWEST))
+        with suppress(OSError):  # a sandbox may refuse it
+            mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(mine + _NICENESS, _LOWEST))
