@@ -23,6 +23,7 @@ from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 RATIOS = HERE / "ratios.json"
+TOLERANCE = 0.35  # two runs on a shared virtual machine differ by up to 30%
 STEPS = ("deepfm", "dcn_v2", "dlrm", "din", "mmoe_taobao", "movielens")
 TRAINED = (*STEPS, "deepfm_raw")
 LOADED = ("hashed", "raw", "sequences")
@@ -137,7 +138,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps({"parts": lines, "ratios": found}, indent=1) + "\n")
     if args.store:
-        entries = {name: {"ratio": round(value, 3), "tolerance": 0.25} for name, value in found.items()}
+        entries = {name: {"ratio": round(value, 3), "tolerance": TOLERANCE} for name, value in found.items()}
         RATIOS.write_text(json.dumps(entries, indent=1) + "\n")
     if args.check and (lost := list(worse(found, json.loads(RATIOS.read_text())))):
         sys.exit("slower than stored:\n" + "\n".join(lost))
