@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from torchx.runner import config
-from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, filter_regex
+from torchx.schedulers.api import DescribeAppResponse, ListAppResponse
 from torchx.specs import NONE, AppState, ReplicaState, ReplicaStatus, Role, RoleStatus, runopts
 
 from ._local_jobs import FINISHED, read_json, state_home, write_json
@@ -145,11 +145,6 @@ def follow(fetch: Callable[[bool], Iterable[str]], over: Callable[[], bool], tai
         if last:
             return
         time.sleep(ASK_EVERY)
-
-
-def matching(regex: str | None, lines: Iterable[str]) -> Iterable[str]:
-    """The lines that a user asks for."""
-    return filter_regex(regex, lines) if regex else lines
 
 
 def tag_value(text: str) -> str:

@@ -1,6 +1,8 @@
-"""Whether a job has the replica that a user asks for; the same words on every backend."""
+"""What a user asks for of the log of a replica; the same on every backend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from torchx.schedulers.api import filter_regex
 
 from ._words import SchedulerError
 
@@ -18,3 +20,8 @@ def check_replica(app_id: str, sizes: Mapping[str, int], role: str, index: int) 
         raise SchedulerError(f"job {app_id} has no role {role!r}; its roles: {', '.join(sizes)}")
     if not 0 <= index < sizes[role]:
         raise SchedulerError(f"role {role} of {app_id} has replicas 0 to {sizes[role] - 1}, not {index}")
+
+
+def matching(regex: str | None, lines: Iterable[str]) -> Iterable[str]:
+    """The lines that a user asks for."""
+    return filter_regex(regex, lines) if regex else lines

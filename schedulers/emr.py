@@ -22,6 +22,7 @@ from . import _remote_jobs as remote
 from ._emr_request import SparkRequest, build_request
 from ._local_jobs import safe_name
 from ._plan import with_plan
+from ._replicas import matching
 from ._words import SchedulerError
 
 logger = logging.getLogger(__name__)
@@ -107,9 +108,8 @@ class EmrScheduler(Scheduler[Mapping[str, Any]]):
         remote.check_log(self._facts(app_id), app_id, role_name, k)
         cfg = self._settings(app_id)
         log = _service(cfg).Log(app_id, cfg)
-        return remote.matching(
-            regex, remote.follow(lambda last: of_replica(log.lines(last), k), lambda: self._over(app_id), should_tail)
-        )
+        lines = remote.follow(lambda last: of_replica(log.lines(last), k), lambda: self._over(app_id), should_tail)
+        return matching(regex, lines)
 
     def _over(self, app_id: str) -> bool:
         facts = self._facts(app_id)

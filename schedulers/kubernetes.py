@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream, filter_regex
+from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream
 from torchx.specs import AppDef, AppDryRunInfo, runopts
 
 from . import _kubernetes_logs as logs
@@ -23,7 +23,7 @@ from ._kubernetes_request import CANCELLED, ON_CANCEL, KubernetesRequest, build_
 from ._local_jobs import FINISHED
 from ._local_logs import Window
 from ._plan import with_plan
-from ._replicas import check_replica
+from ._replicas import check_replica, matching
 from ._words import SchedulerError, shortened
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class KubernetesScheduler(Scheduler[Mapping[str, Any]]):
             over=lambda: _over(app_id),
         )
         lines = logs.read(replica, Window(since, until, should_tail))
-        return filter_regex(regex, lines) if regex else lines
+        return matching(regex, lines)
 
 
 def create_scheduler(session_name: str, **_: object) -> KubernetesScheduler:

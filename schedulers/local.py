@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream, filter_regex
+from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream
 from torchx.schedulers.ids import make_unique
 from torchx.specs import AppDef, AppDryRunInfo, runopts
 
@@ -28,7 +28,7 @@ from . import _local_logs as logs
 from . import _local_view as view
 from ._local_spec import build_spec, without_secrets
 from ._plan import with_plan
-from ._replicas import check_replica
+from ._replicas import check_replica, matching
 from ._strict_opts import StrictOpts
 from ._words import SchedulerError, plain
 from .contract import hidden, masked
@@ -162,7 +162,7 @@ class LocalScheduler(Scheduler[Mapping[str, Any]]):
             lambda: jobs.current_state(job)["state"] in jobs.FINISHED,
         )
         lines = self._noted(lines) if should_tail else lines
-        return filter_regex(regex, lines) if regex else lines
+        return matching(regex, lines)
 
     def _noted(self, lines: Iterator[str]) -> Iterator[str]:
         follower = object()

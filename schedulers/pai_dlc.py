@@ -5,7 +5,7 @@ again and again (see _pai_dlc_logs.py).
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from ._local_jobs import safe_name
 from ._pai_dlc_logs import PodLog
 from ._pai_dlc_request import DlcRequest, build_request
 from ._plan import with_plan
+from ._replicas import matching
 from ._words import SchedulerError
 
 logger = logging.getLogger(__name__)
@@ -102,18 +103,8 @@ class DlcScheduler(Scheduler[Mapping[str, Any]]):
             raise SchedulerError("DLC keeps one log with both streams; leave --streams out")
         service = self._service(app_id)
         remote.check_log(service.facts(app_id), app_id, role_name, k)
-        logs: list[PodLog] = []
-
-        def fetch(last: bool) -> Iterator[str]:
-            job = service.job(app_id)
-            if not logs and len(client.pods(job)) > k:
-                pod = client.pods(job)[k].pod_id
-                begin = client.began(job, service.now)
-                logs.append(PodLog(lambda start, end: service.pod_lines(app_id, pod, start, end), begin))
-            for log in logs:
-                yield from log.lines(service.now + (_AFTER if last else timedelta(0)), last)
-
-        return remote.matching(regex, remote.follow(fetch, lambda: self._over(app_id), should_tail))
+        lines = remote.follow(_pod_lines(service, app_id, k), lambda: self._over(app_id), should_tail)
+        return matching(regex, lines)
 
     def _over(self, app_id: str) -> bool:
         facts = self._service(app_id).facts(app_id)
@@ -123,6 +114,22 @@ class DlcScheduler(Scheduler[Mapping[str, Any]]):
         if app_id not in self._services:
             self._services[app_id] = client.Service(remote.settings(BACKEND, app_id, options.declare()))
         return self._services[app_id]
+
+
+def _pod_lines(service: client.Service, app_id: str, k: int) -> Callable[[bool], Iterator[str]]:
+    """The lines of pod `k` since the last call, from when there is such a pod; see `remote.follow`."""
+    logs: list[PodLog] = []
+
+    def fetch(last: bool) -> Iterator[str]:
+        job = service.job(app_id)
+        if not logs and len(client.pods(job)) > k:
+            pod = client.pods(job)[k].pod_id
+            begin = client.began(job, service.now)
+            logs.append(PodLog(lambda start, end: service.pod_lines(app_id, pod, start, end), begin))
+        for log in logs:
+            yield from log.lines(service.now + (_AFTER if last else timedelta(0)), last)
+
+    return fetch
 
 
 def create_scheduler(session_name: str, **_: object) -> DlcScheduler:

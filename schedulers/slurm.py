@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream, filter_regex
+from torchx.schedulers.api import DescribeAppResponse, ListAppResponse, Scheduler, Stream
 from torchx.schedulers.ids import make_unique
 from torchx.specs import AppDef, AppDryRunInfo, runopts
 
@@ -22,7 +22,7 @@ from . import _slurm_options as options
 from . import _slurm_view as view
 from ._local_jobs import FINISHED, SPEC, read_json, safe_name, write_json
 from ._plan import with_plan
-from ._replicas import check_replica
+from ._replicas import check_replica, matching
 from ._slurm_script import SlurmRequest, build_request
 from ._words import SchedulerError
 
@@ -128,7 +128,7 @@ class SlurmScheduler(Scheduler[Mapping[str, Any]]):
         window = logs.Window(follow=should_tail)
         stream = (streams or Stream.COMBINED).value
         lines = logs.read_lines(job / "replicas" / str(k), stream, window, _now_and_then(lambda: self._over(app_id)))
-        return filter_regex(regex, lines) if regex else lines
+        return matching(regex, lines)
 
     def _over(self, app_id: str) -> bool:
         outcome = jobs.outcome(app_id, jobs.find(app_id))
