@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 DEEP = "deep { hidden_units: [256, 128] }"
 FINAL = "final { hidden_units: [64] }"
+LINEAR = "final {}"
 RANDOM = '"user_id", "gender", "age", "occupation", "item_id", "genres", "year"'
 TIME = '"gender", "age", "occupation", "item_id", "genres", "year"'
 
@@ -63,8 +64,8 @@ ENTRIES: dict[str, Entry] = {
     "WideAndDeep": Entry(f"wide_and_deep {{ {DEEP} wide_embedding_dim: 1 }}", ("wide", "deep")),
     "MultiTower": Entry('multi_tower { towers { input: "deep" } final { hidden_units: [256, 128] } }'),
     "DLRM": Entry("dlrm { final { hidden_units: [256, 128] } }", ("sparse",)),
-    "DCNV1": Entry(f"dcn_v1 {{ cross {{ cross_num: 3 }} {DEEP} {FINAL} }}"),
-    "DCNV2": Entry(f"dcn_v2 {{ cross {{ cross_num: 3 low_rank: 112 }} {DEEP} {FINAL} }}"),
+    "DCNV1": Entry(f"dcn_v1 {{ cross {{ cross_num: 3 }} {DEEP} {LINEAR} }}"),
+    "DCNV2": Entry(f"dcn_v2 {{ cross {{ cross_num: 3 low_rank: 0 }} {DEEP} {LINEAR} }}"),
     "xDeepFM": Entry(
         f"xdeepfm {{ cin {{ cin_layer_size: [32, 32] }} {DEEP} {FINAL} wide_embedding_dim: 4 }}", ("wide", "deep")
     ),

@@ -20,13 +20,14 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., D] to [..., E]."""
-        if not _is_for_onednn(input, self.weight):
+        if not is_for_onednn(input, self.weight):
             return F.linear(input, self.weight, self.bias)
         output: Tensor = _Linear.apply(input, self.weight, self.bias)
         return output
 
 
-def _is_for_onednn(input: Tensor, weight: Tensor) -> bool:
+def is_for_onednn(input: Tensor, weight: Tensor) -> bool:
+    """Whether the products below are to be used, rather than torch's own."""
     return (
         _product is not None
         and torch.is_grad_enabled()
@@ -43,7 +44,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(input, weight)
         ctx.has_bias = bias is not None
-        return _times(input, weight, bias)
+        return times(input, weight, bias)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -52,18 +53,27 @@ class _Linear(torch.autograd.Function):
         wants_input, wants_weight, wants_bias = ctx.needs_input_grad
         rows_BE, input_BD = gradient.reshape(-1, weight.shape[0]), input.reshape(-1, weight.shape[1])
         return (
-            _times(gradient, weight.t()) if wants_input else None,
-            _sum_of_products(rows_BE, input_BD) if wants_weight else None,
+            times(gradient, weight.t()) if wants_input else None,
+            sum_of_products(rows_BE, input_BD) if wants_weight else None,
             rows_BE.sum(dim=0) if ctx.has_bias and wants_bias else None,
         )
 
 
-def _sum_of_products(left_BE: Tensor, right_BD: Tensor) -> Tensor:
+def sum_of_products(left_BE: Tensor, right_BD: Tensor) -> Tensor:
+    """left^T right, the gradient of a weight [E, D]."""
     # Where the right one is the wider, oneDNN is the faster; else torch's product is.
-    return _times(left_BE.t(), right_BD.t()) if left_BE.shape[1] <= right_BD.shape[1] else left_BE.t() @ right_BD
+    return times(left_BE.t(), right_BD.t()) if left_BE.shape[1] <= right_BD.shape[1] else left_BE.t() @ right_BD
 
 
-def _times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b."""
     assert _product is not None
     product: Tensor = _product(x, weight, bias, "none", [], "")
     return product
+
+
+def times_plus(x: Tensor, weight: Tensor, other: Tensor) -> Tensor:
+    """x W^T + other, where `other` has the shape of the product."""
+    assert _product is not None
+    total: Tensor = _product.binary(x, other, weight, None, "add")
+    return total

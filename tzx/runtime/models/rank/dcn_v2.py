@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tzx.runtime.models.base import GroupTypes, RankModel
-from tzx.runtime.nn.cross import LowRankCross
+from tzx.runtime.nn.cross import MatrixCross
 from tzx.runtime.nn.mlp import MLP
 
 
@@ -24,7 +24,7 @@ class DCNV2(RankModel):
         (self.group,) = self.group_types()
         width = self.embedding_groups.total_dim(self.group)
         self.backbone = MLP(width, self.own.backbone) if self.own.HasField("backbone") else None
-        self.cross = LowRankCross(self.backbone.out_dim if self.backbone else width, self.own.cross)
+        self.cross = MatrixCross(self.backbone.out_dim if self.backbone else width, self.own.cross)
         self.deep = MLP(width, self.own.deep) if self.own.HasField("deep") else None
         self.final = MLP(self.cross.out_dim + (self.deep.out_dim if self.deep else 0), self.own.final)
         self.output = nn.Linear(self.final.out_dim, self.num_class, bias=False)
