@@ -212,6 +212,31 @@ def test_closing_early_leaves_no_process(tmp_path: Path, make_loader: Make, kit:
     assert len(os.listdir("/proc/self/fd")) < descriptors
 
 
+def test_workers_stay_for_the_next_epoch_and_end_with_the_loader(
+    tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker]
+) -> None:
+    data = make_loader(write_rows(tmp_path), kit.data_config(batch_size=4), num_workers=2)
+    assert [kit.rows_of(list(data.epoch(number))) for number in range(3)] == [list(range(400))] * 3
+    assert len(started) == 2 and all(is_running(w.pid) for w in started)
+    data.close()
+    assert not any(is_running(w.pid) for w in started)
+    assert kit.rows_of(list(data.epoch(3))) == list(range(400))
+    assert len(started) == 4 and is_running(started[3].pid)
+    del data
+    assert not any(is_running(w.pid) for w in started)
+
+
+def test_an_epoch_after_one_that_was_given_up_has_all_its_rows(
+    tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker]
+) -> None:
+    data = make_loader(write_rows(tmp_path), kit.data_config(batch_size=4), num_workers=2)
+    epoch = data.epoch()
+    next(epoch)
+    epoch.close()  # type: ignore[attr-defined]
+    assert kit.rows_of(list(data.epoch())) == list(range(400))
+    assert len(started) == 4
+
+
 def test_batches_outlive_workers_and_hold_no_descriptors(
     tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker]
 ) -> None:

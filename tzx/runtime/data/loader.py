@@ -6,10 +6,11 @@ worker processes, and stays a few batches ahead of the consumer (prefetch.py).
 
 import logging
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
 from tzx.runtime.data.readers import open_reader
 from tzx.runtime.data.transform import Transform
-from tzx.runtime.data.workers import useful_workers
+from tzx.runtime.data.workers import WorkerPool, useful_workers
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.protos import data_pb2
 
@@ -68,7 +69,10 @@ class LoaderOptions:
 
 
 class DataLoader:
-    """Batches of one data set. `bad_values` counts, by feature, what was taken as missing in those given out."""
+    """Batches of one data set. `bad_values` counts, by feature, what was taken as missing in those given out.
+
+    Close it when it is no longer needed: worker processes stay from epoch to epoch.
+    """
 
     def __init__(
         self, data_config: data_pb2.DataConfig, features: "FeatureSet", paths: str, options: LoaderOptions
@@ -119,8 +123,8 @@ class DataLoader:
     ) -> Iterator[Batch]:
         """This rank's batches of one epoch, from `start` on, which is the (merged) position of earlier batches.
 
-        Closing the iterator ends every thread and process it uses. It ends early where `give_up` says so while no
-        batch is ready.
+        Closing the iterator early ends every thread and process it uses; worker processes of a whole epoch stay for the
+        next one, until the loader is closed. It ends early where `give_up` says so while no batch is ready.
         """
         settings = self._settings(epoch)
         position = Position.parse(start or {}, self.num_rows).advance(settings)
@@ -129,6 +133,10 @@ class DataLoader:
             yield from self._timed(iter(ahead))
         finally:
             ahead.close()
+
+    def close(self) -> None:
+        """End the worker processes. The loader can still be used, and starts others."""
+        self._pool.close()
 
     def place(self, row: int) -> str:
         """Where row number `row` of the data set is, for a message."""
@@ -159,7 +167,7 @@ class DataLoader:
         chunks = stream.batches(self._reader, plan, consumed, stream.Cut(self.batch_size, *cost, drop_last))
         hands = self._hands((plan.num_rows - consumed) // self.batch_size)
         pipeline = Pipeline(self._reader, self._transform, self._pinned, (self._options.seed % 2**63, rank))
-        for chunk, batch in pipeline.run(chunks, consumed, hands):
+        for chunk, batch in pipeline.run(chunks, consumed, self._pool, lambda: hands):
             consumed += batch.size
             batch.position = position.state(rank, consumed)
             batch.rows = chunk.rows
@@ -168,6 +176,12 @@ class DataLoader:
             if self._reserved_names:
                 batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch
+
+    @cached_property
+    def _pool(self) -> WorkerPool:
+        pool = WorkerPool(self._transform, self._reader.schema)
+        weakref.finalize(self, pool.close)
+        return pool
 
     def _hands(self, batches: int) -> Hands:
         options = self._options

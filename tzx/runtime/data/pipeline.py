@@ -1,8 +1,9 @@
 """From rows in order to batches in the same order, with or without worker processes."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.labels import RowError
@@ -38,22 +39,32 @@ class Pipeline:
         """`pinned` puts batches into page-locked memory; `seed` is what random masks depend on besides the rows."""
         self._reader, self._transform, self._pinned, self._seed = reader, transform, pinned, seed
 
-    def run(self, chunks: Iterator[Chunk], consumed: int, hands: Hands) -> Iterator[tuple[Chunk, Batch]]:
-        """Batches with the chunks they are made of; `consumed` rows came before."""
-        if not hands.workers:
-            numbered = _numbered(chunks, consumed)
-            made = in_order(lambda task: self._make(*task), numbered, hands.threads)
-            yield from ((chunk, batch) for (chunk, _), batch in made)
-            return
-        pool = WorkerPool(hands.workers, self._transform, self._reader.schema)
-        try:
-            yield from self._run_in(pool, chunks, consumed)
-        finally:
-            pool.close()
+    def run(
+        self, chunks: Iterator[Chunk], consumed: int, pool: WorkerPool, wanted: Callable[[], Hands]
+    ) -> Iterator[tuple[Chunk, Batch]]:
+        """Batches with the chunks they are made of; `consumed` rows came before.
 
-    def _run_in(self, pool: WorkerPool, chunks: Iterator[Chunk], consumed: int) -> Iterator[tuple[Chunk, Batch]]:
+        `wanted` is asked at every chunk; where the answer changes, what is under way is finished first. Workers stay
+        for the next run, unless this one is given up, which leaves results in them that nobody wants.
+        """
+        numbered = _numbered(chunks, consumed)
+        try:
+            for first in numbered:
+                hands = wanted()
+                part = chain([first], _while(numbered, wanted, hands))
+                pool.resize(hands.workers)
+                if hands.workers:
+                    yield from self._run_in(pool, part)
+                else:
+                    made = in_order(lambda task: self._make(*task), part, hands.threads)
+                    yield from ((chunk, batch) for (chunk, _), batch in made)
+        except BaseException:
+            pool.close()
+            raise
+
+    def _run_in(self, pool: WorkerPool, numbered: Iterator[tuple[Chunk, int]]) -> Iterator[tuple[Chunk, Batch]]:
         tasks: deque[_Task] = deque()
-        for chunk in chunks:
+        for chunk, consumed in numbered:
             while len(tasks) >= pool.capacity or (tasks and self._is_done(tasks[0])):
                 yield self._finish(tasks.popleft())
             worker = pool.free()
@@ -62,7 +73,6 @@ class Pipeline:
             else:
                 worker.give(chunk.batch, (*self._seed, consumed))
                 tasks.append(_Task(chunk, None, worker))
-            consumed += len(chunk.rows)
         while tasks:
             yield self._finish(tasks.popleft())
 
@@ -121,3 +131,14 @@ def _numbered(chunks: Iterator[Chunk], consumed: int) -> Iterator[tuple[Chunk, i
     for chunk in chunks:
         yield chunk, consumed
         consumed += len(chunk.rows)
+
+
+def _while(
+    numbered: Iterator[tuple[Chunk, int]], wanted: Callable[[], Hands], hands: Hands
+) -> Iterator[tuple[Chunk, int]]:
+    """Items as long as these hands are wanted; takes none that it does not give."""
+    while wanted() == hands:
+        item = next(numbered, None)
+        if item is None:
+            return
+        yield item

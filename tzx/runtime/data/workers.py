@@ -124,17 +124,21 @@ class Worker:
 
 
 class WorkerPool:
-    """Several workers with the same job."""
+    """Several workers with the same job, none to begin with."""
 
-    def __init__(self, size: int, transform: Transform, schema: pa.Schema) -> None:
-        setup = pickle.dumps((transform, schema))
+    def __init__(self, transform: Transform, schema: pa.Schema) -> None:
+        self._job = transform, schema
         self._workers: list[Worker] = []
-        try:
-            for number in range(size):
+
+    def resize(self, size: int) -> None:
+        """Start workers, or end the last ones, until there are `size`. Those that end must have nothing to do."""
+        for worker in self._workers[size:]:
+            worker.kill()
+        del self._workers[size:]
+        if len(self._workers) < size:
+            setup = pickle.dumps(self._job)
+            for number in range(len(self._workers), size):
                 self._workers.append(Worker(number, setup))
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def capacity(self) -> int:
@@ -148,9 +152,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all."""
-        for worker in self._workers:
-            worker.kill()
-        self._workers = []
+        self.resize(0)
 
 
 def useful_workers(configured: int, cores: int, ready_made: bool, feeds_gpu: bool) -> tuple[int, str]:

@@ -62,7 +62,9 @@ def train(config: EasyRecConfig, options: TrainOptions) -> None:
                 record(session, metrics, bad_values(session, train=train_loader.bad_values, eval=seen))
                 board.scalars("metric", metrics, session.step)
 
-        with watched_peers(process, session.requests):
+        with ExitStack() as stack, watched_peers(process, session.requests):
+            for loader in filter(None, (train_loader, eval_loader)):
+                stack.callback(loader.close)
             TrainingLoop(session, train_loader, on_checkpoint).run()
         board.close()
 
