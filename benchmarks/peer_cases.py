@@ -15,19 +15,26 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TABLE_LR, DENSE_LR = 0.02, 0.001
 CATS, INTS = ([f'"{kind}_{i}"' for i in range(count)] for kind, count in (("cat", 26), ("int", 13)))
+_FUXICTR = ("fuxictr", "fuxictr, step only")
+_TORCHREC = "torchrec, step only"
+_MOVIELENS_WINDOW = 39  # half an epoch
 
 
 @dataclass(frozen=True)
 class Case:
     """A model, by the name it has in other libraries too, on some rows.
 
-    `most` caps the rows of a table; 0 leaves the sizes of the example config. `libraries` have the model.
+    `most` caps the rows of a table; 0 leaves the sizes of the example config. `libraries` have the model. `window` is
+    the number of steps of a turn, more where they are short, as what a loader has ready is then soon used up.
+    `cross_rank` is that of TorchRec's cross; 0 means full matrices.
     """
 
     model: str
     text: str = ""
     most: int = 0
-    libraries: tuple[str, ...] = ("fuxictr", "fuxictr, step only", "deepctr-torch")
+    libraries: tuple[str, ...] = (*_FUXICTR, "deepctr-torch", _TORCHREC)
+    window: int = 10
+    cross_rank: int = 0
 
     @property
     def is_criteo(self) -> bool:
@@ -83,22 +90,24 @@ _DLRM = (
 
 
 def _dcn_v2(rank: int) -> str:
-    cross = f"cross {{ cross_num: 3 low_rank: {rank} }}"
-    return _group("deep", CATS + INTS) + f"dcn_v2 {{ {cross} {_DEEP} final {{ hidden_units: [64] }} }}"
+    return _group("deep", CATS + INTS) + f"dcn_v2 {{ cross {{ cross_num: 3 low_rank: {rank} }} {_DEEP} final {{}} }}"
 
 
-# A cross of rank 215 has as many weights as the full matrix over 429 columns that the other libraries have.
-_ONE = ("fuxictr", "fuxictr, step only")
+def _low_rank(most: int = 0) -> Case:
+    return Case("DCNV2", _dcn_v2(64), most, (_TORCHREC,), cross_rank=64)
+
+
+_NO_DEEPCTR = (*_FUXICTR, _TORCHREC)
 CASES = {
     "deepfm": Case("DeepFM", _DEEPFM),
-    "dcn_v2": Case("DCNV2", _dcn_v2(64)),
-    "dcn_v2_full": Case("DCNV2", _dcn_v2(215)),
-    "dlrm": Case("DLRM", _DLRM, 0, _ONE),
+    "dcn_v2": _low_rank(),
+    "dcn_v2_full": Case("DCNV2", _dcn_v2(0)),
+    "dlrm": Case("DLRM", _DLRM, libraries=_NO_DEEPCTR),
     "deepfm_small": Case("DeepFM", _DEEPFM, 100_000),
-    "dcn_v2_small": Case("DCNV2", _dcn_v2(64), 100_000),
-    "dcn_v2_full_small": Case("DCNV2", _dcn_v2(215), 100_000),
-    "dlrm_small": Case("DLRM", _DLRM, 100_000, _ONE),
-    "movielens_deepfm": Case("DeepFM"),
-    "movielens_dcn_v2": Case("DCNV2"),
-    "movielens_dlrm": Case("DLRM", libraries=_ONE),
+    "dcn_v2_small": _low_rank(100_000),
+    "dcn_v2_full_small": Case("DCNV2", _dcn_v2(0), 100_000),
+    "dlrm_small": Case("DLRM", _DLRM, 100_000, _NO_DEEPCTR),
+    "movielens_deepfm": Case("DeepFM", window=_MOVIELENS_WINDOW),
+    "movielens_dcn_v2": Case("DCNV2", window=_MOVIELENS_WINDOW),
+    "movielens_dlrm": Case("DLRM", window=_MOVIELENS_WINDOW, libraries=_FUXICTR),
 }

@@ -37,6 +37,7 @@ class Settings:
     window: int
     turns: bool
     own_loader: bool
+    cross_rank: int
 
 
 def read_settings(library: str, models: list[str], about: str | None) -> Settings | None:
@@ -54,6 +55,9 @@ def read_settings(library: str, models: list[str], about: str | None) -> Setting
     parser.add_argument("--window", type=int, default=10, help="steps whose time is taken together")
     parser.add_argument("--turns", action="store_true", help="wait for a line on standard input after each window")
     parser.add_argument("--own_loader", action="store_true", help="read by the library's loader if there is a choice")
+    parser.add_argument(
+        "--cross_rank", type=int, default=0, help="of the cross of DCNV2 where there is a choice; 0: full"
+    )
     args = vars(parser.parse_args())
     if args.pop("list"):
         print(json.dumps({"models": sorted(models), library: version(library), "torch": version("torch")}))

@@ -1,4 +1,4 @@
-"""The same model on the same rows in tzx, FuxiCTR and DeepCTR-Torch, training by turns of ten steps in one run.
+"""The same model on the same rows in tzx and other libraries, training by turns of some steps in one run.
 
 python benchmarks/peers.py install                 an environment for each library, in ../peers
 python benchmarks/peers.py run deepfm dlrm         cases by name, three seeds; all when none is named
@@ -6,7 +6,8 @@ python benchmarks/peers.py table                   what was collected, as a tabl
 
 Every library reads the same ids and has the same optimizers, learning rates, widths and starts of weights; the cases
 are in peer_cases.py, what differs is in docs/performance.md. Each result is a line of the results file, and what is
-there is not run again. Quotients of speeds are medians over pairs of windows that followed each other.
+there is not run again. Quotients of speeds are medians over pairs of windows that followed each other. "Step only" is
+training on batches that lie ready in memory, and is compared with tzx's on such batches.
 """
 
 import argparse
@@ -26,15 +27,21 @@ from machine import facts
 from peer_cases import CASES, Case
 from peer_table import table
 
+from tzx.apps.openmp import set_wait_policy
+from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
+
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "benchmarks"
+# Environment, script and flags; where there is no environment, tzx's own interpreter has the library.
 SCRIPTS = {
     "fuxictr": ("fuxictr", "fuxictr_peer.py", "--own_loader"),
-    "fuxictr, step only": ("fuxictr", "fuxictr_peer.py"),
     "deepctr-torch": ("deepctr-torch", "deepctr_peer.py"),
+    "torchrec, step only": ("", "torchrec_peer.py"),
+    "fuxictr, step only": ("fuxictr", "fuxictr_peer.py"),
 }
 # deepctr-torch imports requests and does not ask for it.
 PACKAGES = {"fuxictr": ("fuxictr==2.3.10",), "deepctr-torch": ("deepctr-torch==0.3.0", "requests")}
+OWN = ("tzx", "tzx, step only")
 Figures = dict[str, Any]
 
 
@@ -112,50 +119,66 @@ def run_case(name: str, seed: int, args: argparse.Namespace) -> Figures:
     case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="tzx-peers-") as scratch:
         folder = Path(scratch)
-        commands = _commands(case, seed, args, folder)
-        # tzx chooses its threads itself; the others take what they are given.
-        plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-        envs = {library: plain | {"OMP_NUM_THREADS": str(args.threads)} for library in SCRIPTS} | {"tzx": plain}
+        config = case.config(args.rows)
+        window = args.window or case.window
+        config.train_config.log_step_count_steps = window
+        commands = _own_commands(config, seed, folder) | _commands(case, config, seed, args.venvs, folder)
         machine = facts(args.threads)
-        racers = race(commands, envs, folder)
-        metrics = json.loads((folder / "model" / "train_eval_result_v2.txt").read_text().splitlines()[-1])
-    racers["tzx"].figures |= {"auc": metrics["auc"], "log_loss": metrics["binary_cross_entropy"]}
-    results = {library: racer.result() for library, racer in racers.items()}
+        racers = race(commands, _envs(commands, args.threads), folder)
+        for library in OWN:
+            lines = (folder / library / "train_eval_result_v2.txt").read_text().splitlines()
+            metrics = json.loads(lines[-1])
+            racers[library].figures |= {"auc": metrics["auc"], "log_loss": metrics["binary_cross_entropy"]}
     return {
         "case": name,
         "seed": seed,
-        "batch": args.batch,
-        "window": args.window,
+        "batch": config.data_config.batch_size,
+        "window": window,
         "rows": args.rows,
-        "results": results,
+        "results": {library: racer.result() for library, racer in racers.items()},
         "machine": machine,
     }
 
 
-def _commands(case: Case, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
-    config = case.config(args.rows)
-    config.model_dir = str(folder / "model")
-    config.train_config.log_step_count_steps = args.window
+def _envs(commands: dict[str, list[str]], threads: int) -> dict[str, dict[str, str]]:
+    """tzx chooses its threads itself; the others take what they are given, and wait for them as tzx's do.
+
+    Threads that spin, as theirs do else, take the machine from each other whenever anything else runs on it.
+    """
+    plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    given = plain | {"OMP_NUM_THREADS": str(threads)}
+    set_wait_policy(given)
+    return {library: plain if library in OWN else given for library in commands}
+
+
+def _own_commands(config: EasyRecConfig, seed: int, folder: Path) -> dict[str, list[str]]:
     file = folder / "job.config"
     file.write_text(text_format.MessageToString(config))
-    args.batch = config.data_config.batch_size
-    commands = {"tzx": [sys.executable, str(HERE / "tzx_turns.py"), "--config", str(file), "--seed", str(seed)]}
-    rates = config.train_config.sparse_optimizer.adagrad_optimizer, config.train_config.dense_optimizer.adam_optimizer
+    command = [sys.executable, str(HERE / "tzx_turns.py")]
+    ready = {"tzx": [], "tzx, step only": ["--ready", str(config.train_config.num_epochs)]}
+    flags = ["--config", str(file), "--seed", str(seed), "--model_dir"]
+    return {library: [*command, *ready[library], *flags, str(folder / library)] for library in OWN}
+
+
+def _commands(case: Case, config: EasyRecConfig, seed: int, venvs: Path, folder: Path) -> dict[str, list[str]]:
+    settings = config.train_config
     flags = {
         "--data": export_rows(config, folder / "rows.npz"),
         "--model": case.model,
         "--seed": seed,
-        "--batch": args.batch,
-        "--epochs": config.train_config.num_epochs,
-        "--table_lr": rates[0].lr,
-        "--dense_lr": rates[1].lr,
-        "--window": args.window,
+        "--batch": config.data_config.batch_size,
+        "--epochs": settings.num_epochs,
+        "--table_lr": settings.sparse_optimizer.adagrad_optimizer.lr,
+        "--dense_lr": settings.dense_optimizer.adam_optimizer.lr,
+        "--window": settings.log_step_count_steps,
+        "--cross_rank": case.cross_rank,
     }
     words = [str(word) for pair in flags.items() for word in pair]
+    commands = {}
     for library in case.libraries:
         environment, script, *more = SCRIPTS[library]
-        python = args.venvs / environment / "bin" / "python"
-        commands[library] = [str(python), str(HERE / script), *words, "--turns", *more]
+        python = str(venvs / environment / "bin" / "python") if environment else sys.executable
+        commands[library] = [python, str(HERE / script), *words, "--turns", *more]
     return commands
 
 
@@ -174,7 +197,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each case, with seeds 1, 2, ...")
     parser.add_argument("--rows", type=int, default=500_000, help="generated rows; MovieLens has its own")
-    parser.add_argument("--window", type=int, default=10, help="steps of a turn")
+    parser.add_argument("--window", type=int, help="steps of a turn, in place of the case's own")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the other libraries")
     parser.add_argument("--venvs", type=Path, default=ROOT.parent / "peers", help="where the environments lie")
     parser.add_argument("--results", type=Path, default=HERE / "peers.jsonl")
