@@ -98,6 +98,7 @@ def _low_rank(most: int = 0) -> Case:
 
 
 _NO_DEEPCTR = (*_FUXICTR, _TORCHREC)
+_ALL = (*_FUXICTR, "deepctr-torch", "recbole", _TORCHREC)  # RecBole takes minutes to start on more rows
 CASES = {
     "deepfm": Case("DeepFM", _DEEPFM),
     "dcn_v2": _low_rank(),
@@ -107,7 +108,7 @@ CASES = {
     "dcn_v2_small": _low_rank(100_000),
     "dcn_v2_full_small": Case("DCNV2", _dcn_v2(0), 100_000),
     "dlrm_small": Case("DLRM", _DLRM, 100_000, _NO_DEEPCTR),
-    "movielens_deepfm": Case("DeepFM", window=_MOVIELENS_WINDOW),
-    "movielens_dcn_v2": Case("DCNV2", window=_MOVIELENS_WINDOW),
+    "movielens_deepfm": Case("DeepFM", window=_MOVIELENS_WINDOW, libraries=_ALL),
+    "movielens_dcn_v2": Case("DCNV2", window=_MOVIELENS_WINDOW, libraries=_ALL),
     "movielens_dlrm": Case("DLRM", window=_MOVIELENS_WINDOW, libraries=_FUXICTR),
 }

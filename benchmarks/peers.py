@@ -36,11 +36,16 @@ HERE = ROOT / "benchmarks"
 SCRIPTS = {
     "fuxictr": ("fuxictr", "fuxictr_peer.py", "--own_loader"),
     "deepctr-torch": ("deepctr-torch", "deepctr_peer.py"),
+    "recbole": ("recbole", "recbole_peer.py"),
     "torchrec, step only": ("", "torchrec_peer.py"),
     "fuxictr, step only": ("fuxictr", "fuxictr_peer.py"),
 }
-# deepctr-torch imports requests and does not ask for it.
-PACKAGES = {"fuxictr": ("fuxictr==2.3.10",), "deepctr-torch": ("deepctr-torch==0.3.0", "requests")}
+# deepctr-torch imports requests and does not ask for it; recbole and its ray use what newer versions dropped.
+PACKAGES = {
+    "fuxictr": ("fuxictr==2.3.10",),
+    "deepctr-torch": ("deepctr-torch==0.3.0", "requests"),
+    "recbole": ("recbole==1.2.1", "numpy<2", "pandas<3", "setuptools<81"),
+}
 OWN = ("tzx", "tzx, step only")
 Figures = dict[str, Any]
 

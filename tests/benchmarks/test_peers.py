@@ -182,6 +182,16 @@ def test_ids_of_smaller_and_of_larger_tables(tmp_path: Path):
     assert max(spread["cat_0"]) > 10**6 and spread["int_0"] == [1.5, 13.0]
 
 
+def test_every_library_has_a_script_and_an_environment():
+    from peer_cases import CASES
+    from peers import PACKAGES, SCRIPTS
+
+    assert {library for case in CASES.values() for library in case.libraries} == set(SCRIPTS)
+    assert {environment for environment, *_ in SCRIPTS.values() if environment} == set(PACKAGES)
+    for library, (environment, script, *_) in SCRIPTS.items():
+        assert (BENCHMARKS / script).is_file() and library.startswith(environment)
+
+
 @pytest.mark.slow
 def test_every_case_is_a_config_and_its_rows_are_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
