@@ -3,10 +3,11 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tzx.runtime.errors import StorageError, UserError
 from tzx.runtime.training import checkpoint as ckpt
-from tzx.runtime.training.tensor_files import load_tensors, load_unsharded
+from tzx.runtime.training.tensor_files import load_tensors, load_unsharded, save_tensors
 
 
 def write(model_dir, step, tensors=None):
@@ -69,6 +70,38 @@ def test_load_fills_what_fits_and_names_what_does_not(tmp_path):
     assert tensors["w"].tolist() == list(range(6))
     assert tensors["renamed"].tolist() == [1, 1]
     assert left == ["other (not in the checkpoint)", "grown (shape (6,) in the checkpoint, (9,) in the model)"]
+
+
+class _Operations(TorchDispatchMode):
+    """Notes the operations that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.called.add(func.overloadpacket)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parts_of_a_storage_are_saved_without_copies(tmp_path, dtype):
+    whole = torch.arange(40, dtype=dtype)
+    tensors = {"first": whole[:8], "second": whole[8:32].view(6, 4), "none": whole[3:3], "whole": whole}
+    with _Operations() as operations:
+        save_tensors(tmp_path / "model", tensors)
+    assert torch.ops.aten.clone not in operations.called
+    loaded = {name: torch.full_like(tensor, -1) for name, tensor in tensors.items()}
+    assert load_tensors(tmp_path / "model", loaded) == []
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+def test_columns_of_a_matrix_are_saved_as_they_are(tmp_path):
+    matrix = torch.arange(12.0).view(3, 4)
+    save_tensors(tmp_path / "model", {"columns": matrix[:, 1:3]})
+    loaded = {"columns": torch.zeros(3, 2)}
+    assert load_tensors(tmp_path / "model", loaded) == []
+    assert torch.equal(loaded["columns"], matrix[:, 1:3])
 
 
 def test_load_unsharded_fills_a_module_or_says_what_is_missing(tmp_path):

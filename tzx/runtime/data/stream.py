@@ -60,17 +60,27 @@ def batches(reader: Reader, plan: Plan, consumed: int, cut: Cut) -> Iterator[Chu
 
 
 def join(chunks: list[Chunk]) -> Chunk:
-    """One chunk of the rows of several; a single one is passed on uncopied."""
+    """One chunk of the rows of several, taking them out of the list; a single one is passed on uncopied."""
     if len(chunks) == 1:
-        return chunks[0]
-    table = pa.Table.from_batches([c.batch for c in chunks]).combine_chunks()
-    batches = table.to_batches()
-    if len(batches) > 1:
+        return chunks.pop()
+    schema = chunks[0].batch.schema
+    columns = [[chunk.batch.column(i) for chunk in chunks] for i in range(len(schema))]
+    rows = np.concatenate([chunk.rows for chunk in chunks])
+    chunks.clear()
+    # Each column goes as soon as it is copied, so that memory holds the rows once and one column twice.
+    columns.reverse()
+    arrays = [_one_array(columns.pop()) for _ in schema]
+    return Chunk(pa.RecordBatch.from_arrays(arrays, schema=schema), rows)
+
+
+def _one_array(pieces: list[pa.Array]) -> pa.Array:
+    try:
+        return pa.concat_arrays(pieces)
+    except pa.ArrowInvalid:
         raise DataError(
             "a text column of the shuffle buffer exceeds 2 GiB;"
             " lower data_config.shuffle_buffer_size or data_config.batch_size"
-        )
-    return Chunk(batches[0], np.concatenate([c.rows for c in chunks]))
+        ) from None
 
 
 def _ordered(reader: Reader, plan: Plan, consumed: int, batch_rows: int) -> Iterator[Chunk]:

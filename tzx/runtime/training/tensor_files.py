@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
@@ -38,6 +39,28 @@ class _Writer(dcp.FileSystemWriter):
         return StorageMeta(save_id=self.save_id)
 
 
+class _Planner(dcp.DefaultSavePlanner):
+    """Hands out tensors that are their whole storage.
+
+    Parts of a larger one, as tables on CPU are, would be copied by torch, which forgets the copies late.
+    """
+
+    def transform_object(self, write_item: Any, object: Any) -> Any:
+        """What is written for an item."""
+        found = super().transform_object(write_item, object)
+        return _by_itself(found) if isinstance(found, Tensor) else found
+
+
+def _by_itself(tensor: Tensor) -> Tensor:
+    """The same memory as a storage of its own, where it lies in one piece in main memory."""
+    storage = tensor.untyped_storage()
+    if tensor.device.type != "cpu" or not tensor.is_contiguous() or storage.nbytes() == tensor.nbytes:
+        return tensor
+    first = tensor.storage_offset() * tensor.element_size()
+    part = storage[first : first + tensor.nbytes]
+    return torch.empty(0, dtype=tensor.dtype).set_(part, 0, tensor.size(), tensor.stride())
+
+
 def save_tensors(folder: Path, tensors: TensorMap, ranks: Ranks | None = None) -> dict[str, Sum]:
     """Write a flat map of tensors; every rank calls this together.
 
@@ -51,7 +74,13 @@ def save_tensors(folder: Path, tensors: TensorMap, ranks: Ranks | None = None) -
     files = TensorFiles()
     writer = _Writer(folder, files)
     try:
-        dcp.save(dict(tensors), storage_writer=writer, process_group=ranks.group, no_dist=ranks.size == 1)
+        dcp.save(
+            dict(tensors),
+            storage_writer=writer,
+            planner=_Planner(),
+            process_group=ranks.group,
+            no_dist=ranks.size == 1,
+        )
         sync_directory(folder)
     except (OSError, RuntimeError, dcp.api.CheckpointException) as error:
         reason = _reason(files.error or error) + _room(folder, tensors, files.error)
