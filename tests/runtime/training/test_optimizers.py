@@ -5,6 +5,7 @@ from torch import nn
 
 from tzx.runtime.errors import ConfigError
 from tzx.runtime.protos.optimizer_pb2 import DenseOptimizer
+from tzx.runtime.training import optimizers
 from tzx.runtime.training.optimizers import build_dense_optimizers
 
 
@@ -33,6 +34,18 @@ def test_every_dense_optimizer_takes_its_fields(text, cls, values):
     group = scheduled.optimizer.param_groups[0]
     assert scheduled.set_lr(step=0, epoch=0) == 0.5 == group["lr"] == scheduled.lr
     assert {key: group[key] for key in values} == values
+
+
+@pytest.mark.parametrize("which", ["sgd", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize(("device", "text", "expected"), [
+    ("cpu", "", True), ("cpu", "fused: false", None), ("meta", "", None), ("meta", "fused: true", True),
+])  # fmt: skip
+def test_dense_optimizers_are_one_kernel_on_cpu_unless_told_not_to_be(which, device, text, expected, monkeypatch):
+    given = []
+    for name, cls in optimizers._CLASSES.items():
+        monkeypatch.setitem(optimizers._CLASSES, name, lambda p, cls=cls, **options: given.append(options) or cls(p, 1))
+    build(f"{which}_optimizer {{ {text} }}", weight=nn.Parameter(torch.ones(2, device=device)))
+    assert [options["fused"] for options in given] == [expected]
 
 
 def test_parts_take_full_matches_first_come_first_served_and_fall_back_to_the_main_schedule():
