@@ -47,7 +47,6 @@ not in it. FuxiCTR's package holds its layers and training step; `benchmarks/fux
 zoo does, and takes the layers of AutoInt, BST, GDCN, MaskNet and WuKong from the model zoo in its repository. FuxiCTR
 has no RocketLaunching. What differs within a model of one name:
 
-- DCNV1 and DCNV2 end with a hidden layer of 64, and DCNV2's matrices are products of two of full rank;
 - xDeepFM's CIN has tables of its own here, and reads those of the deep part in FuxiCTR, beside a linear part. They are
   4 wide: with the default of 16, twice the embeddings for as few rows, it overfits (0.782, log loss 0.569, two seeds);
 - AutoInt maps what passes by a layer through a matrix, as its paper says, FuxiCTR only where the width changes
