@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
+from tzx.runtime.data.workers import Worker
 from tzx.runtime.features import FeatureSet
 from tzx.runtime.protos import data_pb2, feature_pb2
 
@@ -75,3 +76,19 @@ def make_loader() -> Callable[..., DataLoader]:
         return DataLoader(config, feature_set(config), paths, LoaderOptions(**{"num_workers": 0} | options))
 
     return make
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
+    """Wait for workers to start, so that they make all batches, and note them."""
+    made: list[Worker] = []
+    plain = Worker.started.fget  # type: ignore[attr-defined]
+
+    def wait(worker: Worker) -> bool:
+        if worker not in made:
+            made.append(worker)
+            assert worker._channel.ready(60)
+        return bool(plain(worker))
+
+    monkeypatch.setattr(Worker, "started", property(wait))
+    return made

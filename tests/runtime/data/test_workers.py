@@ -36,22 +36,6 @@ sequence_id_feature { feature_name: "seq" expression: "user:seq" hash_bucket_siz
 """
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
-    """Wait for workers to start, so that they make all batches, and note them."""
-    made: list[Worker] = []
-    plain = Worker.started.fget  # type: ignore[attr-defined]
-
-    def wait(worker: Worker) -> bool:
-        if worker not in made:
-            made.append(worker)
-            assert worker._channel.ready(60)
-        return bool(plain(worker))
-
-    monkeypatch.setattr(Worker, "started", property(wait))
-    return made
-
-
 def write_rows(folder: Path, rows: int = 400) -> str:
     ids = np.arange(rows)
     seq = [";".join(str(i) for i in range(n % 5)) for n in ids]
@@ -312,10 +296,11 @@ def test_a_worker_needs_no_torch() -> None:
 @pytest.mark.parametrize(
     ("configured", "cores", "ready_made", "gpu", "number", "reason"),
     [
-        (8, 2, False, False, 0, "2 core(s) for this process leave none for workers"),
+        (8, 1, False, False, 0, "the one core of this process leaves none"),
+        (8, 2, False, False, 1, "num_workers is 8, but 2 cores are here"),
         (8, 4, False, False, 3, "num_workers is 8, but 4 cores are here"),
         (8, 64, False, False, 8, "num_workers is 8"),
-        (8, 64, True, False, 0, "one thread is enough"),
+        (8, 64, True, False, 0, "FG_NONE data needs no feature work"),
         (8, 64, True, True, 8, "num_workers is 8"),
         (0, 64, False, True, 0, "num_workers is 0"),
     ],
@@ -335,18 +320,6 @@ def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.Monk
     quota.write_text("650000 100000\n")
     assert cores_for_me(1) == 6
     assert cores_for_me(8) == 1
-
-
-def test_the_choice_is_logged_once(
-    tmp_path: Path, make_loader: Make, kit: Kit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tzx.runtime.data.loader.cores_for_me", lambda local: 8)
-    loader = make_loader(write_rows(tmp_path), kit.data_config(fg_mode=2), num_workers=None)
-    with caplog.at_level("INFO", "tzx"):
-        list(loader.epoch())
-        list(loader.epoch(1))
-    messages = [r.getMessage() for r in caplog.records if "worker" in r.getMessage() and r.levelname == "INFO"]
-    assert messages == ["train data: 5 worker processes beside the loader's thread (there are only 40 batches)"]
 
 
 def test_a_worker_makes_a_row_before_it_is_ready() -> None:

@@ -22,11 +22,12 @@ from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.event_time import EventTime
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
-from tzx.runtime.data.pipeline import Hands, Pipeline
+from tzx.runtime.data.pipeline import Pipeline
 from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
 from tzx.runtime.data.readers import open_reader
 from tzx.runtime.data.transform import Transform
+from tzx.runtime.data.tuning import Hands, Sample, Tuner
 from tzx.runtime.data.workers import WorkerPool, useful_workers
 from tzx.runtime.errors import ConfigError, DataError
 from tzx.runtime.protos import data_pb2
@@ -40,7 +41,9 @@ ALL_COLUMNS = "ALL_COLUMNS"
 ALL_EFFECTIVE_COLUMNS = "ALL_EFFECTIVE_COLUMNS"
 _MANY_CORES = 8  # so many leave some for decoding columns side by side
 _AHEAD = 4  # batches ready before the consumer asks
-_BATCHES_PER_WORKER = 8  # fewer do not repay starting a process
+
+
+_Made = tuple[Batch, float, float]  # with the seconds that the loader's thread took for it, wall and CPU
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class LoaderOptions:
 
     Args:
         batch_size: rows per batch; None takes the config's (`eval_batch_size` in eval mode where set).
-        num_workers: exactly so many worker processes; None takes the config's, capped to what helps on this machine.
+        num_workers: exactly so many worker processes; None leaves it to the config and to what helps on this machine.
         reserved_columns: raw columns to keep in `Batch.reserved`.
         all_columns: keep all of them.
         local_world_size: processes of the job on this machine, which share its cores.
@@ -87,11 +90,11 @@ class DataLoader:
         self.layout = BatchLayout.from_features(features.features)
         self.wait_seconds = 0.0
         self.bad_values = Counter[str]()
-        self._told = False
         self._needs_labels = options.mode != "predict"
         self._event_time = EventTime.from_config(data_config) if options.mode == "train" else None
         cores = cores_for_me(options.local_world_size)
         columns = self._needed_columns()
+        self._tuner = self._make_tuner(cores)
         self._reader = open_reader(data_config, paths, None if self._keeps_all else columns, cores >= _MANY_CORES)
         self._reader.require(columns)
         self.schema: pa.Schema = self._reader.schema
@@ -107,6 +110,11 @@ class DataLoader:
             options.mode == "train",
             data_config.sample_mask_prob,
         )
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether nothing is left to try that may make batches faster."""
+        return self._tuner.is_settled
 
     @property
     def batch_size(self) -> int:
@@ -130,7 +138,7 @@ class DataLoader:
         position = Position.parse(start or {}, self.num_rows).advance(settings)
         ahead = Prefetch(partial(self._produce, position), _AHEAD, give_up)
         try:
-            yield from self._timed(iter(ahead))
+            yield from self._handed_out(iter(ahead))
         finally:
             ahead.close()
 
@@ -142,15 +150,21 @@ class DataLoader:
         """Where row number `row` of the data set is, for a message."""
         return self._reader.place(row)
 
-    def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _handed_out(self, batches: Iterator[_Made]) -> Iterator[Batch]:
+        is_first = True  # waiting for it is no fault of those who make batches
         while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            self.wait_seconds += time.perf_counter() - began
-            if batch is None:
+            asked = time.perf_counter()
+            made = next(batches, None)
+            got = time.perf_counter()
+            self.wait_seconds += got - asked
+            if made is None:
                 return
+            batch, making, cpu = made
             self.bad_values.update(batch.bad_values)
             yield batch
+            if not is_first:
+                self._tuner.add(Sample(got - asked, time.perf_counter() - got, making, cpu), self._pool.running)
+            is_first = False
 
     def _settings(self, epoch: int) -> Settings:
         config, options = self._config, self._options
@@ -159,15 +173,15 @@ class DataLoader:
         block_rows = max(1, config.shuffle_buffer_size) * self.batch_size
         return Settings(options.world_size, block_rows, options.seed % 2**63, epoch)
 
-    def _produce(self, position: Position) -> Iterator[Batch]:
+    def _produce(self, position: Position) -> Iterator[_Made]:
         config, rank = self._config, self._options.rank
         plan, consumed = position.plan(rank, self._reader.boundaries)
         drop_last = config.drop_remainder and self._options.mode == "train"
         cost = (config.sample_cost_field, config.batch_cost_size) if self._cost_field else ("", 0)
         chunks = stream.batches(self._reader, plan, consumed, stream.Cut(self.batch_size, *cost, drop_last))
-        hands = self._hands((plan.num_rows - consumed) // self.batch_size)
         pipeline = Pipeline(self._reader, self._transform, self._pinned, (self._options.seed % 2**63, rank))
-        for chunk, batch in pipeline.run(chunks, consumed, self._pool, lambda: hands):
+        wall, cpu = time.perf_counter(), time.thread_time()
+        for chunk, batch in pipeline.run(chunks, consumed, self._pool, lambda: self._tuner.hands):
             consumed += batch.size
             batch.position = position.state(rank, consumed)
             batch.rows = chunk.rows
@@ -175,7 +189,8 @@ class DataLoader:
                 batch.event_time = self._event_time.latest(chunk.batch)
             if self._reserved_names:
                 batch.reserved = chunk.batch.select(self._reserved_names)
-            yield batch
+            yield batch, time.perf_counter() - wall, time.thread_time() - cpu
+            wall, cpu = time.perf_counter(), time.thread_time()
 
     @cached_property
     def _pool(self) -> WorkerPool:
@@ -183,22 +198,24 @@ class DataLoader:
         weakref.finalize(self, pool.close)
         return pool
 
-    def _hands(self, batches: int) -> Hands:
-        options = self._options
-        cores = cores_for_me(options.local_world_size)
-        ready_made = effective_fg_mode(self._config) == data_pb2.FG_NONE
-        threads = 1 if ready_made else max(1, min(self._config.fg_threads, cores))
+    def _make_tuner(self, cores: int) -> Tuner:
+        config, options = self._config, self._options
+        ready_made = effective_fg_mode(config) == data_pb2.FG_NONE
+        threads = 1 if ready_made else max(1, min(config.fg_threads, cores))
+        level = logging.INFO if options.rank == 0 else logging.DEBUG
         if options.num_workers is not None:
-            return Hands(options.num_workers, threads)
-        number, why = useful_workers(self._config.num_workers, cores, ready_made, options.device.startswith("cuda"))
-        if number and batches < _BATCHES_PER_WORKER * number:
-            number, why = batches // _BATCHES_PER_WORKER, f"there are only {batches} batches"
-        log = logger.debug if self._told else logger.info
-        log("%s data: %d worker processes beside the loader's thread (%s)", options.mode, number, why)
-        if threads > 1 and not number:
-            log("%s data: %d threads make batches (fg_threads is %d)", options.mode, threads, self._config.fg_threads)
-        self._told = True
-        return Hands(number, threads)
+            return Tuner(options.mode, Hands(options.num_workers, threads))
+        if not config.tune_loader:
+            hands = Hands(config.num_workers, threads)
+            logger.log(level, "%s data: made by %s, as data_config.tune_loader is false", options.mode, hands)
+            return Tuner(options.mode, hands)
+        if threads > 1:
+            message = "%s data: %d threads make batches (fg_threads is %d)"
+            logger.log(level, message, options.mode, threads, config.fg_threads)
+        workers, why = useful_workers(config.num_workers, cores, ready_made, options.device.startswith("cuda"))
+        # Beside more cores processes do better, since threads share the interpreter.
+        most = Hands(workers, max(threads, 2) if workers == 1 and cores == 2 else threads)
+        return Tuner(options.mode, Hands(threads=threads), most, why, level)
 
     @property
     def _pinned(self) -> bool:

@@ -11,6 +11,7 @@ from tzx.runtime.data.ordered import in_order
 from tzx.runtime.data.packing import Block, unpack
 from tzx.runtime.data.readers import Chunk, Reader
 from tzx.runtime.data.transform import Transform
+from tzx.runtime.data.tuning import Hands
 from tzx.runtime.data.workers import Worker, WorkerPool
 from tzx.runtime.errors import DataError
 
@@ -22,14 +23,6 @@ class _Task:
     chunk: Chunk
     batch: Batch | None
     worker: Worker | None
-
-
-@dataclass(frozen=True)
-class Hands:
-    """Who makes batches: worker processes, or if there are none, threads of this process."""
-
-    workers: int = 0
-    threads: int = 1
 
 
 class Pipeline:
@@ -52,7 +45,7 @@ class Pipeline:
             for first in numbered:
                 hands = wanted()
                 part = chain([first], _while(numbered, wanted, hands))
-                pool.resize(hands.workers)
+                pool.resize(hands.workers, hands.spare)
                 if hands.workers:
                     yield from self._run_in(pool, part)
                 else:

@@ -129,26 +129,34 @@ class WorkerPool:
     def __init__(self, transform: Transform, schema: pa.Schema) -> None:
         self._job = transform, schema
         self._workers: list[Worker] = []
+        self._size = 0
+        self.running = 0
+        """How many take tasks, as far as `free` has seen."""
 
-    def resize(self, size: int) -> None:
-        """Start workers, or end the last ones, until there are `size`. Those that end must have nothing to do."""
-        for worker in self._workers[size:]:
+    def resize(self, size: int, spare: int = 0) -> None:
+        """Start workers, or end the last ones, until there are `size` and the spare ones, which get no tasks.
+
+        Those that end, or become spare, must have nothing to do.
+        """
+        for worker in self._workers[size + spare :]:
             worker.kill()
-        del self._workers[size:]
-        if len(self._workers) < size:
+        del self._workers[size + spare :]
+        if len(self._workers) < size + spare:
             setup = pickle.dumps(self._job)
-            for number in range(len(self._workers), size):
+            for number in range(len(self._workers), size + spare):
                 self._workers.append(Worker(number, setup))
+        self._size, self.running = size, min(self.running, size)
 
     @property
     def capacity(self) -> int:
         """Tasks that can be under way at once."""
-        return _AHEAD * len(self._workers)
+        return _AHEAD * self._size
 
     def free(self) -> Worker | None:
         """The least busy worker that has started and has room."""
-        ready = [w for w in self._workers if w.started and w.outstanding < _AHEAD]
-        return min(ready, key=lambda w: w.outstanding, default=None)
+        started = [w for w in self._workers[: self._size] if w.started]
+        self.running = len(started)
+        return min((w for w in started if w.outstanding < _AHEAD), key=lambda w: w.outstanding, default=None)
 
     def close(self) -> None:
         """End all."""
@@ -156,13 +164,13 @@ class WorkerPool:
 
 
 def useful_workers(configured: int, cores: int, ready_made: bool, feeds_gpu: bool) -> tuple[int, str]:
-    """How many worker processes to start where the config asks for `configured`, and why."""
+    """The most worker processes worth trying where the config allows `configured`, and why."""
     if configured == 0:
         return 0, "num_workers is 0"
     if ready_made and not feeds_gpu:
-        return 0, "FG_NONE data needs no feature work, so one thread is enough"
-    if cores < 3:
-        return 0, f"{cores} core(s) for this process leave none for workers"
+        return 0, "FG_NONE data needs no feature work that others could take over"
+    if cores < 2:
+        return 0, "the one core of this process leaves none for workers"
     if configured > cores - 1:
         return cores - 1, f"num_workers is {configured}, but {cores} cores are here for this process"
     return configured, f"num_workers is {configured}"

@@ -25,9 +25,12 @@ class WaitingAdvice:
         self._config, self._cores, self._feeds_gpu = config, cores, feeds_gpu
         self._seen = -1  # the first line covers the start
 
-    def consider(self, waited: float) -> None:
-        """Take in the share of the time since the last log line that was spent waiting."""
-        if self._seen >= _IN_A_ROW:
+    def consider(self, waited: float, is_tuned: bool = True) -> None:
+        """Take in the share of the time since the last log line that was spent waiting.
+
+        As long as the loader still has to try what helps (not `is_tuned`), it is too early to ask the user.
+        """
+        if self._seen >= _IN_A_ROW or not is_tuned:
             return
         self._seen = self._seen + 1 if waited > _TOO_MUCH or self._seen < 0 else 0
         if self._seen == _IN_A_ROW:
@@ -38,12 +41,12 @@ class WaitingAdvice:
     def _remedies(self) -> list[str]:
         config, remedies = self._config, []
         ready_made = effective_fg_mode(config) == data_pb2.FG_NONE
-        # As many as the loader would start if asked for any number.
+        # As many as the loader would try if it were allowed any number.
         most, _ = useful_workers(self._cores, self._cores, ready_made, self._feeds_gpu)
         if config.num_workers < most:
             remedies.append(f"raise data_config.num_workers, now {config.num_workers}, up to {most}")
-        elif not most and not ready_made and config.fg_threads < self._cores:
-            remedies.append(f"raise data_config.fg_threads, now {config.fg_threads}, up to {self._cores}")
+        if not config.tune_loader and not ready_made:
+            remedies.append("leave out data_config.tune_loader, so that the loader tries what helps")
         if not ready_made:
             remedies.append("make features once, ahead of training, with tzx.apps.generate_features")
         return remedies or ["the data is read as fast as this machine can; store it nearer, or as Parquet"]

@@ -174,7 +174,7 @@ class TrainingLoop:
         shown = values | (total if len(values) > 1 else {}) | metrics | rates | ids.get("", {})
         self._progress.line(f"epoch {session.epoch}  step {step}", shown, self._loader.wait_seconds)
         if session.process.is_chief:
-            self._advice.consider(self._progress.waited)
+            self._advice.consider(self._progress.waited, self._loader.is_tuned)
         self._tell_bad_values()
         if self._summaries.wants("loss"):
             self._summaries.scalars("loss", values | total, step)
