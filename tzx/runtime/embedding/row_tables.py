@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tzx.runtime.embedding import host_rows
 from tzx.runtime.embedding.row_runs import Ids, Run
 from tzx.runtime.embedding.row_updates import RULES, Hyper, Rule, TouchedRows, WeightDecay
+from tzx.runtime.embedding.table_memory import zeros
 from tzx.runtime.errors import DataError
 
 _DECAY_MODES: dict[str, WeightDecay] = {"L2": "l2", "DECOUPLE": "decouple"}
@@ -69,10 +70,10 @@ class RowTables(nn.Module):
         sizes = [rows * dim for rows, dim, *_ in self.embedding_specs]
         self.weights_physical_offsets = [0, *torch.tensor(sizes).cumsum(0).tolist()][:-1]
         dtype = weights_precision.as_dtype()
-        self.weights_host = nn.Parameter(torch.zeros(sum(sizes), dtype=dtype, device=device), requires_grad=False)
+        self.weights_host = nn.Parameter(zeros(sum(sizes), dtype, device), requires_grad=False)
         heights = [rows for rows, *_ in self.embedding_specs]
         self._states = [
-            torch.zeros(sum(heights if rowwise else sizes), device=device) for _, rowwise in self._rule.states
+            zeros(sum(heights if rowwise else sizes), torch.float32, device) for _, rowwise in self._rule.states
         ]
         self._runs = self._make_runs()
         self._trigger = torch.zeros(0, requires_grad=True)  # makes autograd call the backward pass

@@ -12,6 +12,7 @@ import torch
 
 from tzx.runtime.embedding.dynamic import kernels
 from tzx.runtime.embedding.dynamic.kernels import Arrays, Int64
+from tzx.runtime.embedding.table_memory import aligned
 from tzx.runtime.embedding.threads import even_bounds, on_threads
 from tzx.runtime.errors import StorageError
 
@@ -80,7 +81,7 @@ class IdMap:
         buckets[:, kernels.CURSOR] = buckets[:, kernels.ROW]
         buckets[:-1, kernels.FREE] = sizes = np.diff(buckets[:, kernels.ROW])
         lines = int(sizes.max(initial=0)) * 5 // 16 + 1
-        memory = _aligned(len(sizes) * lines * kernels.LINE)
+        memory = aligned(len(sizes) * lines * kernels.LINE)
         seen = np.zeros(int(buckets[-1, kernels.ROW]), np.int64)
         shape = np.array([bits, first, lines], np.int64)
         self._arrays = Arrays(memory.view(np.int64), memory.view(np.uint32), seen, buckets, shape)
@@ -162,10 +163,3 @@ class IdMap:
         wrong = kernels.rebuild(self._arrays, state["ids"])
         if wrong >= 0:
             raise StorageError(f"id {state['ids'][wrong]} cannot be in row {self.start + wrong}")
-
-
-def _aligned(size: int) -> np.ndarray:
-    """So many bytes that begin where a line of the cache does."""
-    memory = np.zeros(size + kernels.LINE, np.uint8)
-    first = -memory.ctypes.data % kernels.LINE
-    return memory[first : first + size]
