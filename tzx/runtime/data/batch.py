@@ -89,7 +89,9 @@ class Batch:
         return section.values[start : start + int(lengths[at].sum())], lengths[at]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
-        """Copy to `device`, each block of memory once."""
+        """Copy to `device`, each block of memory once; what lies on a CPU already stays as it is."""
+        if device.type == self.dense.device.type == "cpu":
+            return self
         return _by_storage(self, lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
