@@ -114,6 +114,7 @@ def test_batch_sizes(tmp_path: Path, make_loader: Make, kit: Kit) -> None:
     config = kit.data_config(eval_batch_size=20)
     assert make_loader(paths, config).batch_size == 10
     assert make_loader(paths, config, mode="eval").batch_size == 20
+    assert make_loader(paths, config, mode="predict").batch_size == 20
     assert make_loader(paths, config, mode="eval", batch_size=3).batch_size == 3
     assert make_loader(paths, kit.data_config(), mode="eval").batch_size == 10
     with pytest.raises(ConfigError, match="batch_size is 0"):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tzx.runtime.errors import DataError, UserError
 from tzx.runtime.serving import Predictor, scoring
@@ -150,12 +151,35 @@ def test_a_bad_row_leaves_no_file(predictor, options, data, tmp_path):
     assert parts(tmp_path / "out") == []
 
 
+class Watched:
+    """A predictor that notes how many threads operations have where it scores."""
+
+    def __init__(self, predictor):
+        self.predictor = predictor
+        self.threads = set()
+
+    def __getattr__(self, name):
+        return getattr(self.predictor, name)
+
+    def predict_batch(self, batch):
+        self.threads.add(torch.get_num_threads())
+        return self.predictor.predict_batch(batch)
+
+
+def test_batches_share_the_cores(predictor, options, monkeypatch):
+    monkeypatch.setattr(scoring, "cores_for_me", lambda _: 12)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    watched = Watched(predictor)
+    score(watched, options(threads=4))
+    assert watched.threads == {3}
+
+
 class Failing:
     """A scorer that fails at its fourth batch."""
 
     def __init__(self, predictor):
         self.config, self.features, self.layout = predictor.config, predictor.features, predictor.layout
-        self.output_names = predictor.output_names
+        self.output_names, self.device = predictor.output_names, predictor.device
         self.calls = 0
         self._predictor = predictor
 

@@ -51,7 +51,7 @@ class LoaderOptions:
     """Which part of the data this process reads, and what for.
 
     Args:
-        batch_size: rows per batch; None takes the config's (`eval_batch_size` in eval mode where set).
+        batch_size: rows per batch; None takes the config's (except in training `eval_batch_size`, where set).
         num_workers: exactly so many worker processes; None leaves it to the config and to what helps on this machine.
         reserved_columns: raw columns to keep in `Batch.reserved`.
         all_columns: keep all of them.
@@ -122,7 +122,7 @@ class DataLoader:
         config, options = self._config, self._options
         if options.batch_size is not None:
             return options.batch_size
-        if options.mode == "eval" and config.HasField("eval_batch_size"):
+        if options.mode != "train" and config.HasField("eval_batch_size"):
             return config.eval_batch_size
         return config.batch_size
 

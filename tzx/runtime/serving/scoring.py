@@ -17,9 +17,11 @@ from typing import Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from tzx.runtime.config.problems import hint
 from tzx.runtime.data.batch import Batch, BatchLayout
+from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
 from tzx.runtime.data.writers import WriterKind, open_writer
 from tzx.runtime.errors import UserError
@@ -30,6 +32,7 @@ from tzx.runtime.protos.pipeline_pb2 import EasyRecConfig
 from tzx.runtime.serving.debugging import COLUMN, describe_rows
 from tzx.runtime.serving.parts import check_output
 from tzx.runtime.serving.profiling import profiled
+from tzx.runtime.serving.threads import scoring_threads, threads_of_a_batch
 
 logger = logging.getLogger("tzx")
 
@@ -46,6 +49,8 @@ class Scorer(Protocol):
     @property
     def layout(self) -> BatchLayout: ...  # noqa: D102
     @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    @property
     def output_names(self) -> tuple[str, ...]: ...  # noqa: D102
     def predict_batch(self, batch: Batch) -> dict[str, np.ndarray]: ...  # noqa: D102
 
@@ -56,7 +61,8 @@ class ScoringOptions:
 
     `reserved_columns` are input columns to copy, or ALL_COLUMNS, or ALL_EFFECTIVE_COLUMNS (those that features read);
     `output_columns` the predictions to write, all when empty; `max_batches` a limit for each process; `with_features`
-    adds a column with what the model saw; `trace_dir` is where a profile of a few batches goes.
+    adds a column with what the model saw; `trace_dir` is where a profile of a few batches goes; `threads`
+    score batches, None as many as suit the machine.
     """
 
     input_path: str
@@ -96,12 +102,13 @@ def score(scorer: Scorer, options: ScoringOptions) -> ScoringSummary:
     loader = _loader(scorer, options)
     progress = _Progress(loader.num_rows, options)
     work = partial(_score_batch, scorer, outputs, options.with_features)
-    with closing(cast(Generator[Batch, None, None], loader.epoch())) as batches:
+    at_a_time, threads = _threads(scorer, options)
+    with threads_of_a_batch(threads), closing(cast(Generator[Batch, None, None], loader.epoch())) as batches:
         limited = islice(batches, options.max_batches)
         if options.trace_dir:  # the profiler sees one thread only
             scored = profiled(map(work, limited), options.trace_dir, options.rank)
         else:
-            scored = _in_order(work, limited, options.threads or max(scorer.config.data_config.num_workers, 1))
+            scored = _in_order(work, limited, at_a_time)
         with closing(scored), open_writer(kind, options.output_path, options.rank) as writer:
             for rows in scored:
                 writer.write(rows)
@@ -109,6 +116,14 @@ def score(scorer: Scorer, options: ScoringOptions) -> ScoringSummary:
     if loader.bad_values:
         logger.warning("bad values taken as missing: %s", told(loader.bad_values))
     return progress.summary(writer.path)
+
+
+def _threads(scorer: Scorer, options: ScoringOptions) -> tuple[int, int]:
+    """Batches scored at a time, and the threads of each on CPU."""
+    cores = cores_for_me(options.local_world_size)
+    if scorer.device.type == "cpu":
+        return scoring_threads(options.threads, cores)
+    return options.threads or max(scorer.config.data_config.num_workers, 1), cores
 
 
 def _outputs(scorer: Scorer, wanted: Sequence[str]) -> list[str]:
