@@ -320,6 +320,7 @@ def test_threads_are_told_and_as_many_as_there_are_cores(
     tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(loader, "cores_for_me", lambda _: 2)
+    monkeypatch.setattr(loader, "_TOGETHER_ROWS", 0)
     config = kit.data_config(batch_size=2, fg_mode=data_pb2.FG_DAG, fg_threads=8)
     with caplog.at_level("INFO", "tzx"):
         epoch = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [500])).epoch()

@@ -177,7 +177,10 @@ def changed(data: DataLoader, changes: dict[int, Hands]) -> list[Batch]:
     return batches
 
 
-def test_batches_are_the_same_however_the_hands_change(tmp_path: Path, kit: Kit, started: list[Worker]) -> None:
+def test_batches_are_the_same_however_the_hands_change(
+    tmp_path: Path, kit: Kit, started: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tzx.runtime.data.loader._TOGETHER_ROWS", 0)  # hands change between chunks
     path = write_rows(tmp_path, 600)
     config = kit.data_config(batch_size=7, shuffle=True, shuffle_buffer_size=3, fg_mode=2, sample_mask_prob=0.2)
     features = kit.feature_set(config)
@@ -216,6 +219,7 @@ def slow(tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> DataLoade
     for name, value in {"_FEWEST": 8, "_SECONDS": 0.0, "_WAIT_FIRST": 0.1, "_FIRST": 2}.items():
         monkeypatch.setattr(tuning, name, value)
     monkeypatch.setattr("tzx.runtime.data.loader.cores_for_me", lambda _: 4)
+    monkeypatch.setattr("tzx.runtime.data.loader._TOGETHER_ROWS", 0)
     config = kit.data_config(fg_mode=2, batch_size=10)
     data: DataLoader = kit.loader(config, kit.feature_set(config), write_rows(tmp_path, 800))
     slow = __import__("slow_features").Slow(data._transform.features)

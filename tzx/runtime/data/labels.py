@@ -1,6 +1,7 @@
 """Labels and sample weights: columns of a record batch as NumPy arrays for the flat block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tzx.runtime.errors import DataError
+from tzx.runtime.features.arrays import sums_before
 
 Array = npt.NDArray[Any]
 
@@ -105,3 +107,14 @@ def _to_numpy(column: pa.Array) -> Array:
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def cut_columns(columns: Mapping[str, list[Array]], bounds: Sequence[int]) -> list[dict[str, list[Array]]]:
+    """Sections of rows [bounds[0], bounds[1]), [bounds[1], bounds[2]) ..., uncopied."""
+    pieces: list[dict[str, list[Array]]] = [{} for _ in bounds[1:]]
+    for name, (array,) in columns.items():
+        lengths = columns.get(name.replace("label_values/", "label_lengths/", 1), [array])[0]
+        spans = bounds if lengths is array else sums_before(lengths, bounds)
+        for piece, (first, stop) in zip(pieces, pairwise(spans), strict=True):
+            piece[name] = [array[first:stop]]
+    return pieces

@@ -41,6 +41,7 @@ ALL_COLUMNS = "ALL_COLUMNS"
 ALL_EFFECTIVE_COLUMNS = "ALL_EFFECTIVE_COLUMNS"
 _MANY_CORES = 8  # so many leave some for decoding columns side by side
 _AHEAD = 4  # batches ready before the consumer asks
+_TOGETHER_ROWS, _TOGETHER = 8192, 64  # of small batches that are made at once, and how many at most
 
 
 _Made = tuple[Batch, float, float]  # with the seconds that the loader's thread took for it, wall and CPU
@@ -136,7 +137,8 @@ class DataLoader:
         """
         settings = self._settings(epoch)
         position = Position.parse(start or {}, self.num_rows).advance(settings)
-        ahead = Prefetch(partial(self._produce, position), _AHEAD, give_up)
+        # Those that are made at once count as one, or the next ones would be begun too late.
+        ahead = Prefetch(partial(self._produce, position), _AHEAD + self._together - 1, give_up)
         try:
             yield from self._handed_out(iter(ahead))
         finally:
@@ -178,8 +180,10 @@ class DataLoader:
         plan, consumed = position.plan(rank, self._reader.boundaries)
         drop_last = config.drop_remainder and self._options.mode == "train"
         cost = (config.sample_cost_field, config.batch_cost_size) if self._cost_field else ("", 0)
-        chunks = stream.batches(self._reader, plan, consumed, stream.Cut(self.batch_size, *cost, drop_last))
-        pipeline = Pipeline(self._reader, self._transform, self._pinned, (self._options.seed % 2**63, rank))
+        cut = stream.Cut(self.batch_size, *cost, drop_last, self._together)
+        chunks = stream.batches(self._reader, plan, consumed, cut)
+        seed, rows = (self._options.seed % 2**63, rank), 0 if self._cost_field else self.batch_size
+        pipeline = Pipeline(self._reader, self._transform, seed, rows, self._pinned)
         wall, cpu = time.perf_counter(), time.thread_time()
         for chunk, batch in pipeline.run(chunks, consumed, self._pool, lambda: self._tuner.hands):
             consumed += batch.size
@@ -191,6 +195,14 @@ class DataLoader:
                 batch.reserved = chunk.batch.select(self._reserved_names)
             yield batch, time.perf_counter() - wall, time.thread_time() - cpu
             wall, cpu = time.perf_counter(), time.thread_time()
+
+    @property
+    def _together(self) -> int:
+        """How many batches are made at once; bad values that are counted tell in which one they were."""
+        is_tolerant = self._config.bad_value_policy == data_pb2.BAD_VALUE_DEFAULT
+        if self._cost_field or is_tolerant or 2 * self.batch_size >= _TOGETHER_ROWS:
+            return 1
+        return min(_TOGETHER_ROWS // self.batch_size, _TOGETHER)
 
     @cached_property
     def _pool(self) -> WorkerPool:

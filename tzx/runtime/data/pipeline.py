@@ -2,14 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 
 from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.labels import RowError
 from tzx.runtime.data.ordered import in_order
 from tzx.runtime.data.packing import Block, unpack
 from tzx.runtime.data.readers import Chunk, Reader
+from tzx.runtime.data.stream import slice_rows
 from tzx.runtime.data.transform import Transform
 from tzx.runtime.data.tuning import Hands
 from tzx.runtime.data.workers import Worker, WorkerPool
@@ -25,17 +27,29 @@ class _Task:
     worker: Worker | None
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Batches of a chunk with the rows they are made of, up to the one that could not be made, if any."""
+
+    batches: list[tuple[Chunk, Batch]]
+    error: DataError | None = None
+
+
 class Pipeline:
     """Applies a transform to chunks of rows."""
 
-    def __init__(self, reader: Reader, transform: Transform, pinned: bool, seed: tuple[int, ...]) -> None:
-        """`pinned` puts batches into page-locked memory; `seed` is what random masks depend on besides the rows."""
-        self._reader, self._transform, self._pinned, self._seed = reader, transform, pinned, seed
+    def __init__(self, reader: Reader, transform: Transform, seed: tuple[int, ...], rows: int, pinned: bool) -> None:
+        """`seed` is what random masks depend on besides the rows; `pinned` puts batches into page-locked memory.
+
+        A chunk makes batches of `rows` rows, or is one batch if that is 0.
+        """
+        self._reader, self._transform, self._seed = reader, transform, seed
+        self._rows, self._pinned = rows, pinned
 
     def run(
         self, chunks: Iterator[Chunk], consumed: int, pool: WorkerPool, wanted: Callable[[], Hands]
     ) -> Iterator[tuple[Chunk, Batch]]:
-        """Batches with the chunks they are made of; `consumed` rows came before.
+        """Batches with the rows they are made of; `consumed` rows came before.
 
         `wanted` is asked at every chunk; where the answer changes, what is under way is finished first. Workers stay
         for the next run, unless this one is given up, which leaves results in them that nobody wants.
@@ -47,10 +61,12 @@ class Pipeline:
                 part = chain([first], _while(numbered, wanted, hands))
                 pool.resize(hands.workers, hands.spare)
                 if hands.workers:
-                    yield from self._run_in(pool, part)
+                    yield from self._run_in(pool, (batch for chunk in part for batch in self._split(*chunk)))
                 else:
-                    made = in_order(lambda task: self._make(*task), part, hands.threads)
-                    yield from ((chunk, batch) for (chunk, _), batch in made)
+                    for _, made in in_order(lambda chunk: self._make_all(*chunk), part, hands.threads):
+                        yield from made.batches
+                        if made.error is not None:
+                            raise made.error
         except BaseException:
             pool.close()
             raise
@@ -81,6 +97,34 @@ class Pipeline:
         except DataError as error:
             raise self._located(error, task.chunk) from error
         return task.chunk, unpack(contents, block, self._transform.layout)
+
+    def _split(self, chunk: Chunk, consumed: int) -> list[tuple[Chunk, int]]:
+        """The rows of each batch, with the number of rows before it."""
+        rows, step = len(chunk.rows), self._rows
+        if not step or rows <= step:
+            return [(chunk, consumed)]
+        return [(slice_rows(chunk, i, min(i + step, rows)), consumed + i) for i in range(0, rows, step)]
+
+    def _make_all(self, chunk: Chunk, consumed: int) -> _Made:
+        parts = self._split(chunk, consumed)
+        if len(parts) > 1:
+            with suppress(DataError):  # in which batch it is shows when these are made one by one
+                return self._make_together(chunk, parts)
+        made = _Made([])
+        for part in parts:
+            try:
+                made.batches.append((part[0], self._make(*part)))
+            except DataError as error:
+                return _Made(made.batches, error)
+        return made
+
+    def _make_together(self, whole: Chunk, parts: list[tuple[Chunk, int]]) -> _Made:
+        blocks = [Block(self._pinned) for _ in parts]
+        bounds = list(accumulate((len(chunk.rows) for chunk, _ in parts), initial=0))
+        keys = [(*self._seed, consumed) for _, consumed in parts]
+        contents = self._transform.several(whole.batch, bounds, keys, [block.allocate for block in blocks])
+        batches = [unpack(c, block.tensor, self._transform.layout) for c, block in zip(contents, blocks, strict=True)]
+        return _Made([(chunk, batch) for (chunk, _), batch in zip(parts, batches, strict=True)])
 
     def _make(self, chunk: Chunk, consumed: int) -> Batch:
         block = Block(self._pinned)

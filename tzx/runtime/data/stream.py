@@ -20,17 +20,32 @@ _MOST_ROWS = 1 << 20  # of a batch cut by cost, where costs are (nearly) all zer
 
 @dataclass(frozen=True)
 class Cut:
-    """When a batch is full: at `size` rows or, if `cost_field` is set, before its sum of costs exceeds `cost`."""
+    """When a batch is full: at `size` rows or, if `cost_field` is set, before its sum of costs exceeds `cost`.
+
+    Without costs, `together` batches come as one chunk.
+    """
 
     size: int
     cost_field: str = ""
     cost: int = 0
     drop_last: bool = False
+    together: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Of a chunk that is not cut by cost."""
+        return self.size * self.together
+
+    def kept(self, rows: int) -> int:
+        """How many of the last `rows` make batches."""
+        if not self.drop_last:
+            return rows
+        return 0 if self.cost_field else rows - rows % self.size
 
     def rows_of(self, reader: Reader, chunk: Chunk, spent: float) -> tuple[int, float, bool]:
         """How many rows of `chunk` still fit after `spent` (rows or cost), what they cost, and if that fills it."""
         if not self.cost_field:
-            room = self.size - int(spent)
+            room = self.rows - int(spent)
             taken = min(room, chunk.batch.num_rows)
             return taken, taken, taken == room
         total = np.cumsum(_costs(reader, chunk, self.cost_field)) + spent
@@ -42,21 +57,21 @@ class Cut:
 
 
 def batches(reader: Reader, plan: Plan, consumed: int, cut: Cut) -> Iterator[Chunk]:
-    """The batches of `plan` after its first `consumed` rows."""
+    """Chunks of one batch, or of several, of `plan` after its first `consumed` rows."""
     parts: list[Chunk] = []
     spent, rows = 0.0, 0
-    for chunk in _ordered(reader, plan, consumed, cut.size):
+    for chunk in _ordered(reader, plan, consumed, cut.rows):
         while chunk.batch.num_rows:
             taken, cost, full = cut.rows_of(reader, chunk, spent)
             if taken:
-                parts.append(_slice(chunk, 0, taken))
+                parts.append(slice_rows(chunk, 0, taken))
             spent, rows = spent + cost, rows + taken
-            chunk = _slice(chunk, taken)
-            if full or rows >= max(_MOST_ROWS, cut.size):
+            chunk = slice_rows(chunk, taken)
+            if full or rows >= max(_MOST_ROWS, cut.rows):
                 yield join(parts)
                 parts, spent, rows = [], 0.0, 0
-    if parts and not cut.drop_last:
-        yield join(parts)
+    if cut.kept(rows):
+        yield slice_rows(join(parts), 0, cut.kept(rows))
 
 
 def join(chunks: list[Chunk]) -> Chunk:
@@ -107,7 +122,7 @@ def _gather(chunks: Iterator[Chunk], parts: list[Chunk], rows: int) -> tuple[lis
         return parts, []
     last = parts.pop()
     cut = len(last.rows) + missing
-    return [*parts, _slice(last, 0, cut)], [_slice(last, cut)]
+    return [*parts, slice_rows(last, 0, cut)], [slice_rows(last, cut)]
 
 
 def _permuted(block: Chunk, order: Rows, batch_rows: int) -> Iterator[Chunk]:
@@ -116,7 +131,8 @@ def _permuted(block: Chunk, order: Rows, batch_rows: int) -> Iterator[Chunk]:
         yield Chunk(block.batch.take(pa.array(chosen)), block.rows[chosen])
 
 
-def _slice(chunk: Chunk, start: int, stop: int | None = None) -> Chunk:
+def slice_rows(chunk: Chunk, start: int, stop: int | None = None) -> Chunk:
+    """Rows [start, stop) of a chunk, uncopied."""
     stop = len(chunk.rows) if stop is None else stop
     return Chunk(chunk.batch.slice(start, stop - start), chunk.rows[start:stop])
 
