@@ -48,8 +48,8 @@ def run(tuner: Tuner, speeds: Speeds, seconds: float = 300) -> list[Hands]:
     return worked
 
 
-def make(workers: int = 7, threads: int = 1) -> Tuner:
-    return Tuner("train", Hands(), Hands(workers, threads), "num_workers is 7")
+def make(most: int = 7) -> Tuner:
+    return Tuner("train", Hands(), most, "num_workers is 7")
 
 
 @pytest.fixture(autouse=True)
@@ -85,9 +85,9 @@ def test_no_process_is_started_for_a_job_that_loses_less_than_its_start() -> Non
 
 
 def test_the_limit_holds_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    assert run(make(workers=2), supply(step=0.012, making=0.031))[-1] == Hands(2)
+    assert run(make(most=2), supply(step=0.012, making=0.031))[-1] == Hands(2)
     caplog.clear()
-    tuner = make(workers=0)
+    tuner = make(most=0)
     assert run(tuner, supply(step=0.012, making=0.031)) == [Hands()]
     assert caplog.messages[0].endswith("no more are started, since num_workers is 7") and tuner.is_settled
 
@@ -128,12 +128,6 @@ def test_noise_chooses_no_process() -> None:
             run(tuner, speeds, seconds=1.5)
         chosen += tuner.hands.workers
     assert chosen < 10
-
-
-def test_threads_and_a_process_compete_on_two_cores() -> None:
-    worked = run(make(workers=1, threads=2), supply(step=0.010, making=0.030))
-    assert worked[1] == Hands(threads=2) and worked[-1] == Hands(threads=2)
-    assert Hands(1) in worked
 
 
 def test_pauses_are_no_steps() -> None:

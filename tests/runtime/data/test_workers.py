@@ -131,32 +131,39 @@ def test_bad_values_are_counted_wherever_batches_are_made(
     assert data.bad_values == {"row": 10, "x": 1}
 
 
+BAD = """
+import os
+class Bad:
+    def __init__(self, features):
+        self.features, self.take_bad_values = features, features.take_bad_values
+    def generate(self, record_batch, is_training=False):
+        if os.getpid() != {parent}:
+            {statement}
+        return self.features.generate(record_batch, is_training)
+"""
+
+
 @pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """A feature set from a module on the path, whose `generate` does what is asked."""
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, DataLoader], DataLoader]]:
+    """Gives a loader features, from a module on the path, that do what is asked in a worker."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def make(statement: str) -> Any:
-        head = "import os\nclass Bad:\n    def generate(self, record_batch, is_training=False):\n"
+    def make(statement: str, data: DataLoader) -> DataLoader:
         name = f"bad_features_{abs(hash(statement))}"
-        (tmp_path / f"{name}.py").write_text(f"{head}        {statement}\n")
-        return __import__(name).Bad()
+        (tmp_path / f"{name}.py").write_text(BAD.format(parent=os.getpid(), statement=statement))
+        features = __import__(name).Bad(data._transform.features)
+        data._transform = replace(data._transform, features=features)
+        return data
 
     yield make
 
 
-def loader_with(features: Any, data: DataLoader) -> DataLoader:
-    data._transform = replace(data._transform, features=features)
-    return data
-
-
 def test_a_bug_in_a_worker_shows_its_traceback(
-    tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker], broken: Callable[[str], Any]
+    tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker], broken: Callable[[str, DataLoader], DataLoader]
 ) -> None:
     loader = make_loader(write_rows(tmp_path), kit.data_config(), num_workers=1)
-    features = broken("raise ZeroDivisionError('one over none')")
     with pytest.raises(WorkerError, match=r"(?s)worker 0 failed:.*ZeroDivisionError: one over none") as caught:
-        list(loader_with(features, loader).epoch())
+        list(broken("raise ZeroDivisionError('one over none')", loader).epoch())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert not is_running(started[0].pid)
 
@@ -174,14 +181,14 @@ def test_a_worker_that_dies_is_reported(
     make_loader: Make,
     kit: Kit,
     started: list[Worker],
-    broken: Callable[[str], Any],
+    broken: Callable[[str, DataLoader], DataLoader],
     statement: str,
     kind: type[Exception],
     message: str,
 ) -> None:
     loader = make_loader(write_rows(tmp_path), kit.data_config(), num_workers=1)
     with pytest.raises(kind, match=message):
-        list(loader_with(broken(statement), loader).epoch())
+        list(broken(statement, loader).epoch())
 
 
 def test_closing_early_leaves_no_process(tmp_path: Path, make_loader: Make, kit: Kit, started: list[Worker]) -> None:

@@ -224,9 +224,7 @@ class DataLoader:
         if threads > 1:
             message = "%s data: %d threads make batches (fg_threads is %d)"
             logger.log(level, message, options.mode, threads, config.fg_threads)
-        workers, why = useful_workers(config.num_workers, cores, ready_made, options.device.startswith("cuda"))
-        # Beside more cores processes do better, since threads share the interpreter.
-        most = Hands(workers, max(threads, 2) if workers == 1 and cores == 2 else threads)
+        most, why = useful_workers(config.num_workers, cores, ready_made, options.device.startswith("cuda"))
         return Tuner(options.mode, Hands(threads=threads), most, why, level)
 
     @property

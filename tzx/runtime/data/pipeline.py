@@ -77,7 +77,7 @@ class Pipeline:
             while len(tasks) >= pool.capacity or (tasks and self._is_done(tasks[0])):
                 yield self._finish(tasks.popleft())
             worker = pool.free()
-            if worker is None:  # none has started yet, so the first batches do not wait for them
+            if worker is None:  # all are busy, or none has started yet: better than to wait for them
                 tasks.append(_Task(chunk, self._make(chunk, consumed), None))
             else:
                 worker.give(chunk.batch, (*self._seed, consumed))

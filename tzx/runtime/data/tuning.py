@@ -112,12 +112,12 @@ class Tuner:
     Args:
         what: whose data this is, for messages.
         start: who makes batches at first.
-        most: the limits of workers and of threads.
-        why: what sets the limit of workers.
+        most: the limit of workers.
+        why: what sets it.
         level: of log messages.
     """
 
-    def __init__(self, what: str, start: Hands, most: Hands | None = None, why: str = "", level: int = 20) -> None:
+    def __init__(self, what: str, start: Hands, most: int | None = None, why: str = "", level: int = 20) -> None:
         self.hands = start  # read by the thread that makes batches
         self.is_settled = most is None
         """Whether nothing is left to try as things are."""
@@ -171,16 +171,14 @@ class Tuner:
         self._trial, self._waited, self._ran = None, 0.0, 0.0
         self._use(kept)
 
-    def _candidates(self, now: Figures, most: Hands) -> list[Hands]:
+    def _candidates(self, now: Figures, most: int) -> list[Hands]:
         """Hands that may be better than those of now, and have not been tried."""
         hands, found = self.hands, []
         if now.share > _TOO_MUCH:
             enough = math.ceil(min(_RESERVE * now.batch / max(now.step, 1e-9) * (hands.workers or hands.threads), 1e6))
-            if not hands.workers and min(enough, most.threads) > hands.threads:
-                found.append(Hands(threads=min(enough, most.threads)))
-            if min(enough, most.workers) > hands.workers:
-                found.append(Hands(min(enough, most.workers)))
-        elif not hands.workers and most.workers and now.cpu > _IN_THE_WAY * now.step:
+            if min(enough, most) > hands.workers:
+                found.append(Hands(min(enough, most)))
+        elif not hands.workers and most and now.cpu > _IN_THE_WAY * now.step:
             found.append(Hands(1))
         return [h for h in found if h not in self._tried]
 

@@ -149,8 +149,8 @@ class WorkerPool:
 
     @property
     def capacity(self) -> int:
-        """Tasks that can be under way at once."""
-        return _AHEAD * self._size
+        """Tasks that can be under way at once: one more than workers take, for the loader's thread to make."""
+        return _AHEAD * self._size + 1
 
     def free(self) -> Worker | None:
         """The least busy worker that has started and has room."""
