@@ -179,7 +179,7 @@ def test_batches_are_the_same_however_the_hands_change(
     config = kit.data_config(batch_size=7, shuffle=True, shuffle_buffer_size=3, fg_mode=2, sample_mask_prob=0.2)
     features = kit.feature_set(config)
     alone = bits(list(kit.loader(config, features, path, seed=4, num_workers=0).epoch(1)))
-    data = kit.loader(config, features, path, seed=4)
+    data = kit.loader(config, features, path, seed=4, num_workers=0)  # nobody else changes its hands
     changes = {5: Hands(1), 20: Hands(3), 35: Hands(spare=3), 45: Hands(threads=2), 50: Hands(2, spare=1), 70: Hands()}
     assert bits(changed(data, changes)) == alone
     assert len(started) == 5 and data._pool.running == 0  # three, and two of the next three, of which one was spare

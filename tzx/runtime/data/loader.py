@@ -96,6 +96,7 @@ class DataLoader:
         cores = cores_for_me(options.local_world_size)
         columns = self._needed_columns()
         self._tuner = self._make_tuner(cores)
+        self._tuner.under_way = _AHEAD + 2 * self._together
         self._reader = open_reader(data_config, paths, None if self._keeps_all else columns, cores >= _MANY_CORES)
         self._reader.require(columns)
         self.schema: pa.Schema = self._reader.schema

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 logger = logging.getLogger("tzx")
 
 _FEWEST, _SECONDS = 32, 1.0  # batches and time of a window: blocks of shuffled rows make batches come in bursts
-_FIRST = 8  # batches that warm up caches and compile kernels, or are under way when the hands change
+_FIRST = 8  # batches that warm up caches and compile kernels
 _TOO_MUCH = 0.05  # share of the time spent waiting that is worth doing something about
 _IN_THE_WAY = 0.10  # so much of a step spent making batches in the same interpreter may slow the step down
 _RESERVE = 1.25  # more hands than a steady supply needs
@@ -121,6 +121,8 @@ class Tuner:
         self.hands = start  # read by the thread that makes batches
         self.is_settled = most is None
         """Whether nothing is left to try as things are."""
+        self.under_way = _FIRST
+        """Batches of other hands that may come after the hands have changed, apart from those in workers."""
         self._what, self._most, self._why, self._level = what, most, why, level
         self._skip, self._told = _FIRST, False
         self._samples: list[Sample] = []
@@ -183,7 +185,7 @@ class Tuner:
         return [h for h in found if h not in self._tried]
 
     def _use(self, hands: Hands) -> None:
-        self._skip = _FIRST + 2 * max(hands.workers, self.hands.workers)
+        self._skip = self.under_way + 2 * max(hands.workers, self.hands.workers)
         self.hands = hands
 
     def _figures(self, now: Figures) -> str:
