@@ -4,6 +4,7 @@ Models, loader and the training loop of an epoch are the library's own. Set here
 libraries, sums of bags where RecBole takes means, and for DCNV2 an MLP without batch norm and no L2 term.
 """
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,7 @@ def main() -> None:
         return
     specs, parts = load(settings.data)
     with tempfile.TemporaryDirectory() as root:
+        os.chdir(root)  # its trainer leaves a log where it runs
         write_rows(specs, parts, Path(root))
         wanted = {"data_path": root, "checkpoint_dir": root, "seed": settings.seed, "train_batch_size": settings.batch}
         wanted |= {"embedding_size": next(iter(specs.values()))["dim"]}
