@@ -22,6 +22,7 @@ from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.event_time import EventTime
 from tzx.runtime.data.labels import check_types
 from tzx.runtime.data.layout import BatchLayout
+from tzx.runtime.data.memory import use_thrifty_pool
 from tzx.runtime.data.pipeline import Pipeline
 from tzx.runtime.data.plan import Position, Settings
 from tzx.runtime.data.prefetch import Prefetch
@@ -87,6 +88,7 @@ class DataLoader:
             UserError: no file under a path.
             DataError: a file is damaged, or a column is missing or of a wrong type, or there are no rows to train on.
         """
+        use_thrifty_pool()
         self._config, self._options, self._features = data_config, options, features
         self.layout = BatchLayout.from_features(features.features)
         self.wait_seconds = 0.0
