@@ -98,12 +98,12 @@ class DataLoader:
         cores = cores_for_me(options.local_world_size)
         columns = self._needed_columns()
         self._tuner = self._make_tuner(cores)
-        self._tuner.under_way = _AHEAD + 2 * self._together
         self._reader = open_reader(data_config, paths, None if self._keeps_all else columns, cores >= _MANY_CORES)
         self._reader.require(columns)
         self.schema: pa.Schema = self._reader.schema
         self.num_rows = self._reader.num_rows
         self._check(paths)
+        self._tuner.under_way = _AHEAD + 2 * self._together
         files = len(self._reader.sources)
         logger.info("%s data: %d rows in %d file%s", options.mode, self.num_rows, files, "s" * (files > 1))
         self._transform = Transform(
