@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--case", choices=sorted(CASES), default="hashed")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--batch_size", type=int, default=4096)
-    parser.add_argument("--num_workers", type=int, help="exactly so many; default: what the loader chooses")
+    parser.add_argument(
+        "--num_workers", type=int, help="exactly so many, beside one thread; default: what the loader chooses"
+    )
     parser.add_argument("--fg_threads", type=int, default=1, help="threads that make batches, without worker processes")
     parser.add_argument("--threads", type=int, default=1, help="threads of the libraries")
     parser.add_argument("--passes", type=int, default=3)

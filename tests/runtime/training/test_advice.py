@@ -38,12 +38,13 @@ def test_it_waits_for_the_loader_to_try_what_helps(caplog: pytest.LogCaptureFixt
 def test_a_fixed_choice_can_be_given_back(caplog: pytest.LogCaptureFixture) -> None:
     config = data_pb2.DataConfig(fg_mode=data_pb2.FG_DAG, num_workers=0, tune_loader=False)
     (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
-    assert "raise data_config.num_workers, now 0, up to 1; or leave out data_config.tune_loader" in line
+    assert "raise data_config.num_workers, now 0, up to 1; or raise data_config.fg_threads, now 1, up to 2" in line
+    assert "or leave out data_config.tune_loader" in line
 
 
 def test_where_the_loader_has_tried_all_it_speaks_of_features_made_ahead(caplog: pytest.LogCaptureFixture) -> None:
     config = data_pb2.DataConfig(fg_mode=data_pb2.FG_DAG)
-    (line,) = told(caplog, config, 2, 0, 0.5, 0.5)
+    (line,) = told(caplog, config, 4, 0, 0.5, 0.5)
     assert "fg_threads" not in line and "num_workers" not in line and "generate_features" in line
 
 

@@ -10,6 +10,7 @@ logger = logging.getLogger("tzx")
 
 _TOO_MUCH = 0.10  # of the time between two log lines
 _IN_A_ROW = 2  # one line may be an accident: a checkpoint, a cold disk
+_FEW_CORES = 2  # with more, processes do better than threads, which share an interpreter
 
 
 class WaitingAdvice:
@@ -45,6 +46,8 @@ class WaitingAdvice:
         most, _ = useful_workers(self._cores, self._cores, ready_made, self._feeds_gpu)
         if config.num_workers < most:
             remedies.append(f"raise data_config.num_workers, now {config.num_workers}, up to {most}")
+        if not ready_made and config.fg_threads < self._cores <= _FEW_CORES:
+            remedies.append(f"raise data_config.fg_threads, now {config.fg_threads}, up to {self._cores}")
         if not config.tune_loader and not ready_made:
             remedies.append("leave out data_config.tune_loader, so that the loader tries what helps")
         if not ready_made:
