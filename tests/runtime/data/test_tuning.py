@@ -224,10 +224,10 @@ def slow(tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> DataLoade
 def test_a_slow_loader_gets_workers_that_stay(
     slow: DataLoader, kit: Kit, started: list[Worker], caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(2):
+    for number in range(4):
         assert kit.rows_of(list(slow.epoch(number))) == list(range(800))
     assert re.fullmatch(
-        r"train data: one thread makes a batch in 2\d\.\d ms, a step takes \d\.\d ms: "
+        r"train data: one thread makes a batch in \d+\.\d ms, a step takes \d+\.\d ms: "
         r"waiting \d+% of the time; if that goes on, 3 worker processes will be tried",
         caplog.messages[0],
     )
