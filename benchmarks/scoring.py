@@ -4,8 +4,8 @@ python benchmarks/scoring.py --case deepfm
 
 Both read the rows of the training from Parquet; prediction scores the exported bundle and writes Parquet. Rows/s counts
 the whole pass over the rows without the start of the process; beside it is the training speed of the same run, without
-its first steps. Where a case has fewer rows than `--rows`, as MovieLens has, they are read again and again, since what
-comes once, such as the loading of compiled loops, would hide what a row costs.
+its first steps. Files are read again and again until there are `--rows` to train on and `--scored` to score,
+since what comes once, such as the loading of compiled loops, would hide what a row costs.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def enough(paths: str, rows: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=sorted(CASES), default="deepfm")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows to train on, and then to score")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows to train on")
+    parser.add_argument("--scored", type=int, default=2_000_000, help="rows to score")
     parser.add_argument("--json", type=Path, help="append the result to this file as one line")
     args = parser.parse_args()
 
@@ -70,15 +71,15 @@ def main() -> None:
         sets = [word for entry in case.sets(args.rows) for word in ("--set", entry)]
         config = ("--config", case.path, *sets, "--model_dir", f"{scratch}/model")
         given = next(entry.partition("=")[2] for entry in case.sets(args.rows) if entry.startswith("train_input"))
-        rows = enough(given, args.rows)
-        once = ("--train_input_path", rows, "--set", 'eval_input_path=""', "--set", "train_config.num_epochs=1")
+        trained, rows = enough(given, args.rows), enough(given, args.scored)
+        once = ("--train_input_path", trained, "--set", 'eval_input_path=""', "--set", "train_config.num_epochs=1")
         values: dict[str, object] = {"training, samples/s": training(*config, *once)}
         values["evaluation, rows/s"] = rows_per_second("eval", *config, "--eval_input_path", rows)
         app("export", *config, "--export_dir", f"{scratch}/bundle")
         paths = ("--predict_input_path", rows, "--predict_output_path", f"{scratch}/predictions")
         values["prediction, rows/s"] = rows_per_second("predict", "--scripted_model_path", f"{scratch}/bundle", *paths)
     show("machine", before)
-    show(f"scoring, {args.case}, {args.rows:,} rows", values)
+    show(f"scoring, {args.case}, {args.scored:,} rows", values)
     keep(args.json, f"scoring {args.case}", before, values)
 
 

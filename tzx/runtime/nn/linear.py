@@ -1,4 +1,4 @@
-"""A linear layer whose products on CPU are oneDNN's in training.
+"""A linear layer whose products on CPU are oneDNN's, in training and in evaluation.
 
 oneDNN takes widths that are no multiples of a cache line as fast as others; of the products that torch chooses there,
 the gradient of such an input takes twice as long. Legend: B rows, D input width, E output width.
@@ -30,7 +30,6 @@ def is_for_onednn(input: Tensor, weight: Tensor) -> bool:
     """Whether the products below are to be used, rather than torch's own."""
     return (
         _product is not None
-        and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and input.device.type == weight.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
