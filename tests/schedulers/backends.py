@@ -5,6 +5,7 @@ import fcntl
 import os
 import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import venv
@@ -53,6 +54,19 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+def slurm_port() -> int:
+    """A port for the controller of a cluster of two nodes, which listen 100 and 101 above it.
+
+    Those from 32768 on are what the system gives to anybody who asks for no port in particular.
+    """
+    while True:
+        port = random.randint(20000, 32000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for each in (port, port + 100, port + 101):
+                stack.enter_context(socket.socket()).bind(("", each))
+            return port
+
+
 @pytest.fixture(scope="module")
 def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """slurm.conf of a running cluster."""
@@ -61,9 +75,8 @@ def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with alone():
         needs("SLURM", "slurmctld", "slurm-wlm", "munge")
     folder = tmp_path_factory.mktemp("slurm")
-    port = str(random.randint(41000, 59000))
     started = subprocess.run(
-        ["bash", "scripts/start_slurm.sh", str(folder), "2", port],
+        ["bash", "scripts/start_slurm.sh", str(folder), "2", str(slurm_port())],
         cwd=ROOT,
         capture_output=True,
         text=True,

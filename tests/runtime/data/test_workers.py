@@ -21,7 +21,7 @@ from tzx.runtime.data.batch import Batch, map_tensors
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.worker import warm_up
-from tzx.runtime.data.workers import Worker, WorkerError, useful_workers
+from tzx.runtime.data.workers import Worker, WorkerError, WorkerPool, useful_workers
 from tzx.runtime.errors import DataError, TransientError
 from tzx.runtime.features.arrays import FeatureData
 from tzx.runtime.protos import data_pb2
@@ -110,6 +110,30 @@ def test_bad_data_is_told_alike(
             good.append(batch)
     assert kit.rows_of(good) == list(range(24))
     assert all(not is_running(w.pid) for w in started)
+
+
+def test_bad_data_that_the_loader_meets_waits_for_what_workers_still_make(
+    tmp_path: Path, make_loader: Make, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"row": [str(i) for i in range(30)] + ["?"], "x": np.zeros(31), "label": [0] * 31})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10)
+    asked = []
+
+    def free(pool: WorkerPool) -> Worker | None:
+        asked.append(pool)
+        worker = pool._workers[0]
+        assert wait_for(lambda: worker.started)
+        return worker if len(asked) < 4 else None
+
+    monkeypatch.setattr(WorkerPool, "free", free)
+    monkeypatch.setattr(WorkerPool, "capacity", 10)
+    monkeypatch.setattr(Worker, "has_result", False)
+    good = []
+    with pytest.raises(DataError, match="row group 3, row 30"):
+        for batch in make_loader(str(tmp_path / "a.parquet"), kit.data_config(batch_size=8), num_workers=1).epoch():
+            good.append(batch)
+    assert len(asked) == 4
+    assert kit.rows_of(good) == list(range(24))
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 1), (0, 2), (1, 1), (2, 1)])

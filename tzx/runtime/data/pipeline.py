@@ -20,10 +20,10 @@ from tzx.runtime.errors import DataError
 
 @dataclass
 class _Task:
-    """Rows on their way: made here already, or by a worker."""
+    """Rows on their way: tried here already, or given to a worker."""
 
     chunk: Chunk
-    batch: Batch | None
+    made: Batch | DataError | None
     worker: Worker | None
 
 
@@ -78,7 +78,7 @@ class Pipeline:
                 yield self._finish(tasks.popleft())
             worker = pool.free()
             if worker is None:  # all are busy, or none has started yet: better than to wait for them
-                tasks.append(_Task(chunk, self._make(chunk, consumed), None))
+                tasks.append(_Task(chunk, self._try(chunk, consumed), None))
             else:
                 worker.give(chunk.batch, (*self._seed, consumed))
                 tasks.append(_Task(chunk, None, worker))
@@ -89,9 +89,11 @@ class Pipeline:
         return task.worker is None or task.worker.has_result
 
     def _finish(self, task: _Task) -> tuple[Chunk, Batch]:
-        if task.worker is None:
-            assert task.batch is not None
-            return task.chunk, task.batch
+        if isinstance(task.made, DataError):
+            raise task.made
+        if task.made is not None:
+            return task.chunk, task.made
+        assert task.worker is not None
         try:
             contents, block = task.worker.take(self._pinned)
         except DataError as error:
@@ -112,11 +114,18 @@ class Pipeline:
                 return self._make_together(chunk, parts)
         made = _Made([])
         for part in parts:
-            try:
-                made.batches.append((part[0], self._make(*part)))
-            except DataError as error:
-                return _Made(made.batches, error)
+            batch = self._try(*part)
+            if isinstance(batch, DataError):
+                return _Made(made.batches, batch)
+            made.batches.append((part[0], batch))
         return made
+
+    def _try(self, chunk: Chunk, consumed: int) -> Batch | DataError:
+        """The batch, or why there is none, to be told when its turn comes."""
+        try:
+            return self._make(chunk, consumed)
+        except DataError as error:
+            return error
 
     def _make_together(self, whole: Chunk, parts: list[tuple[Chunk, int]]) -> _Made:
         blocks = [Block(self._pinned) for _ in parts]
