@@ -1,5 +1,6 @@
 """Data sets in which every row carries its own number, so that tests can see which rows came in which order."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf import text_format
 
-from tzx.runtime.data.batch import Batch
+from tzx.runtime.data.batch import Batch, map_tensors
 from tzx.runtime.data.loader import DataLoader, LoaderOptions
 from tzx.runtime.data.workers import Worker
 from tzx.runtime.features import FeatureSet
@@ -54,11 +55,31 @@ def rows_of(batches: Sequence[Batch]) -> list[int]:
     return [int(row) for batch in batches for row in batch.ids.values]
 
 
+def bits(batches: Sequence[Batch]) -> list[list[Any]]:
+    """All that is in batches, to be compared."""
+    found: list[list[Any]] = []
+    for batch in batches:
+        tensors: list[Any] = [batch.position, batch.reserved]
+        map_tensors(batch, lambda t, into=tensors: into.append(t.tolist()) or t)
+        found.append(tensors)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class Kit:
     """The helpers above, for tests, which cannot import this file."""
 
+    bits = staticmethod(bits)
     data_config = staticmethod(data_config)
     feature_set = staticmethod(feature_set)
+    is_running = staticmethod(is_running)
     loader = staticmethod(loader)
     rows_of = staticmethod(rows_of)
     write_files = staticmethod(write_files)

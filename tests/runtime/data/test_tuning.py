@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tzx.runtime.data import tuning
-from tzx.runtime.data.batch import Batch, map_tensors
+from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.tuning import Figures, Hands, Sample, Tuner
 from tzx.runtime.data.workers import Worker
@@ -149,21 +147,6 @@ def test_batches_made_before_workers_run_do_not_count() -> None:
 # ---- with a loader
 
 
-def write_rows(folder: Path, rows: int) -> str:
-    table = pa.table({"row": np.arange(rows), "x": np.arange(rows) / 2, "label": np.arange(rows) % 2})
-    pq.write_table(table, folder / "a.parquet", row_group_size=50)
-    return str(folder / "a.parquet")
-
-
-def bits(batches: list[Batch]) -> list[list[Any]]:
-    found: list[list[Any]] = []
-    for batch in batches:
-        tensors: list[Any] = [batch.position]
-        map_tensors(batch, lambda t, into=tensors: into.append(t.tolist()) or t)
-        found.append(tensors)
-    return found
-
-
 def changed(data: DataLoader, changes: dict[int, Hands]) -> list[Batch]:
     batches = []
     for number, batch in enumerate(data.epoch(1)):
@@ -176,23 +159,15 @@ def test_batches_are_the_same_however_the_hands_change(
     tmp_path: Path, kit: Kit, started: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tzx.runtime.data.loader._TOGETHER_ROWS", 0)  # hands change between chunks
-    path = write_rows(tmp_path, 600)
+    path = kit.write_files(tmp_path, [600], group=50)
     config = kit.data_config(batch_size=7, shuffle=True, shuffle_buffer_size=3, fg_mode=2, sample_mask_prob=0.2)
     features = kit.feature_set(config)
-    alone = bits(list(kit.loader(config, features, path, seed=4, num_workers=0).epoch(1)))
+    alone = kit.bits(list(kit.loader(config, features, path, seed=4, num_workers=0).epoch(1)))
     data = kit.loader(config, features, path, seed=4, num_workers=0)  # nobody else changes its hands
     changes = {5: Hands(1), 20: Hands(3), 35: Hands(spare=3), 45: Hands(threads=2), 50: Hands(2, spare=1), 70: Hands()}
-    assert bits(changed(data, changes)) == alone
+    assert kit.bits(changed(data, changes)) == alone
     assert len(started) == 5 and data._pool.running == 0  # three, and two of the next three, of which one was spare
-    assert not any(is_running(w.pid) for w in started)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert not any(kit.is_running(w.pid) for w in started)
 
 
 SLOW = """
@@ -216,7 +191,7 @@ def slow(tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> DataLoade
     monkeypatch.setattr("tzx.runtime.data.loader.cores_for_me", lambda _: 4)
     monkeypatch.setattr("tzx.runtime.data.loader._TOGETHER_ROWS", 0)
     config = kit.data_config(fg_mode=2, batch_size=10)
-    data: DataLoader = kit.loader(config, kit.feature_set(config), write_rows(tmp_path, 800))
+    data: DataLoader = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [800], group=50))
     slow = __import__("slow_features").Slow(data._transform.features)
     data._transform = replace(data._transform, features=slow)
     return data
@@ -233,23 +208,23 @@ def test_a_slow_loader_gets_workers_that_stay(
         caplog.messages[0],
     )
     assert "train data: 3 worker processes from now on, not one thread: a step takes" in caplog.messages[1]
-    assert len(started) == 3 and all(is_running(w.pid) for w in started) and slow.is_tuned
+    assert len(started) == 3 and all(kit.is_running(w.pid) for w in started) and slow.is_tuned
     slow.close()
-    assert not any(is_running(w.pid) for w in started)
+    assert not any(kit.is_running(w.pid) for w in started)
 
 
-def test_a_worker_that_is_killed_later_ends_the_epoch(slow: DataLoader, started: list[Worker]) -> None:
+def test_a_worker_that_is_killed_later_ends_the_epoch(slow: DataLoader, started: list[Worker], kit: Kit) -> None:
     with pytest.raises(TransientError, match=r"worker \d \(process \d+\) was killed"):
         for _ in slow.epoch():
             if len(started) == 3:
                 with suppress(ProcessLookupError):  # it is found dead some batches later
                     os.kill(started[0].pid, signal.SIGKILL)
-    assert len(started) == 3 and not any(is_running(w.pid) for w in started)
+    assert len(started) == 3 and not any(kit.is_running(w.pid) for w in started)
 
 
 def test_a_short_job_starts_nothing(tmp_path: Path, kit: Kit) -> None:
     config = kit.data_config(fg_mode=2)
-    data = kit.loader(config, kit.feature_set(config), write_rows(tmp_path, 400))
+    data = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [400], group=50))
     for number in range(2):
         assert kit.rows_of(list(data.epoch(number))) == list(range(400))
     assert data._tuner.hands == Hands() and not data._pool._workers
@@ -259,9 +234,9 @@ def test_the_choice_can_be_the_users(
     tmp_path: Path, kit: Kit, started: list[Worker], caplog: pytest.LogCaptureFixture
 ) -> None:
     config = kit.data_config(fg_mode=2, num_workers=3, tune_loader=False)
-    data = kit.loader(config, kit.feature_set(config), write_rows(tmp_path, 400))
+    data = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [400], group=50))
     assert kit.rows_of(list(data.epoch())) == list(range(400))
     assert len(started) == 3 and data.is_tuned
     assert "train data: made by 3 worker processes, as data_config.tune_loader is false" in caplog.messages
-    alone = kit.loader(config, kit.feature_set(config), write_rows(tmp_path, 400), num_workers=0)
+    alone = kit.loader(config, kit.feature_set(config), kit.write_files(tmp_path, [400], group=50), num_workers=0)
     assert kit.rows_of(list(alone.epoch())) == list(range(400)) and len(started) == 3

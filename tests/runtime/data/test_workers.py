@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tzx.runtime.data import cores, loader
-from tzx.runtime.data.batch import Batch, map_tensors
+from tzx.runtime.data.batch import Batch
 from tzx.runtime.data.cores import cores_for_me
 from tzx.runtime.data.loader import DataLoader
 from tzx.runtime.data.worker import warm_up
@@ -44,23 +44,6 @@ def write_rows(folder: Path, rows: int = 400) -> str:
     return str(folder / "a.parquet")
 
 
-def bits(batches: list[Batch]) -> list[list[Any]]:
-    found: list[list[Any]] = []
-    for batch in batches:
-        tensors: list[Any] = [batch.position, batch.reserved]
-        map_tensors(batch, lambda t, into=tensors: into.append(t.tolist()) or t)
-        found.append(tensors)
-    return found
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> bool:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
@@ -80,10 +63,10 @@ def test_batches_do_not_depend_on_workers(
         options = {"reserved_columns": ("row",), "seed": 4, "num_workers": number} | options
         return list(kit.loader(config, features, path, **options).epoch(2, options.pop("start", None)))
 
-    alone = bits(epoch(0))
-    assert bits(epoch(2)) == alone
+    alone = kit.bits(epoch(0))
+    assert kit.bits(epoch(2)) == alone
     assert len(started) == 2
-    assert bits(epoch(1, mode="predict")) == bits(epoch(0, mode="predict"))
+    assert kit.bits(epoch(1, mode="predict")) == kit.bits(epoch(0, mode="predict"))
 
 
 def test_a_worker_takes_over_only_when_it_has_started(tmp_path: Path, make_loader: Make, kit: Kit) -> None:
@@ -109,7 +92,7 @@ def test_bad_data_is_told_alike(
         for batch in epoch:
             good.append(batch)
     assert kit.rows_of(good) == list(range(24))
-    assert all(not is_running(w.pid) for w in started)
+    assert all(not kit.is_running(w.pid) for w in started)
 
 
 def test_bad_data_that_the_loader_meets_waits_for_what_workers_still_make(
@@ -189,7 +172,7 @@ def test_a_bug_in_a_worker_shows_its_traceback(
     with pytest.raises(WorkerError, match=r"(?s)worker 0 failed:.*ZeroDivisionError: one over none") as caught:
         list(broken("raise ZeroDivisionError('one over none')", loader).epoch())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert not is_running(started[0].pid)
+    assert not kit.is_running(started[0].pid)
 
 
 @pytest.mark.parametrize(
@@ -220,10 +203,10 @@ def test_closing_early_leaves_no_process(tmp_path: Path, make_loader: Make, kit:
     next(epoch)
     pids = [w.pid for w in started]
     assert len(pids) == 2
-    assert all(is_running(pid) for pid in pids)
+    assert all(kit.is_running(pid) for pid in pids)
     descriptors = len(os.listdir("/proc/self/fd"))
     epoch.close()  # type: ignore[attr-defined]
-    assert not any(is_running(pid) for pid in pids)
+    assert not any(kit.is_running(pid) for pid in pids)
     assert len(os.listdir("/proc/self/fd")) < descriptors
 
 
@@ -232,13 +215,13 @@ def test_workers_stay_for_the_next_epoch_and_end_with_the_loader(
 ) -> None:
     data = make_loader(write_rows(tmp_path), kit.data_config(batch_size=4), num_workers=2)
     assert [kit.rows_of(list(data.epoch(number))) for number in range(3)] == [list(range(400))] * 3
-    assert len(started) == 2 and all(is_running(w.pid) for w in started)
+    assert len(started) == 2 and all(kit.is_running(w.pid) for w in started)
     data.close()
-    assert not any(is_running(w.pid) for w in started)
+    assert not any(kit.is_running(w.pid) for w in started)
     assert kit.rows_of(list(data.epoch(3))) == list(range(400))
-    assert len(started) == 4 and is_running(started[3].pid)
+    assert len(started) == 4 and kit.is_running(started[3].pid)
     del data
-    assert not any(is_running(w.pid) for w in started)
+    assert not any(kit.is_running(w.pid) for w in started)
 
 
 def test_an_epoch_after_one_that_was_given_up_has_all_its_rows(
@@ -294,7 +277,7 @@ print(json.dumps([w.pid for w in made]), flush=True)
         ("sys.exit(3)", None),  # ends without closing the iterator
     ],
 )
-def test_workers_end_with_their_parent(tmp_path: Path, end: str, number: int | None) -> None:
+def test_workers_end_with_their_parent(tmp_path: Path, end: str, number: int | None, kit: Kit) -> None:
     path = write_rows(tmp_path)
     command = [sys.executable, "-c", PARENT.replace("{end}", end), path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
@@ -305,7 +288,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, end: str, number: int | N
             parent.send_signal(number)
         code = parent.wait(30)
     assert code == (3 if number is None else -number)
-    assert wait_for(lambda: not any(is_running(pid) for pid in pids))
+    assert wait_for(lambda: not any(kit.is_running(pid) for pid in pids))
 
 
 def test_signals_to_the_whole_group_leave_workers_working(
